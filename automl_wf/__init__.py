@@ -1,0 +1,24 @@
+"""automl_wf: AutoML for raw tables, from `fit` to a verified ONNX package."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from automl_wf.deployment.loading import load
+from automl_wf.estimator import WorkflowClassifier, WorkflowEstimator, WorkflowRanker, WorkflowRegressor
+from automl_wf.workflow import ModelDevelopmentWorkflow
+
+try:
+    __version__ = version("automl-wf")
+except PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "0.0.0"
+
+__all__ = [
+    "ModelDevelopmentWorkflow",
+    "WorkflowClassifier",
+    "WorkflowEstimator",
+    "WorkflowRanker",
+    "WorkflowRegressor",
+    "__version__",
+    "load",
+]

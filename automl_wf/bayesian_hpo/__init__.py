@@ -1,0 +1,248 @@
+"""Stage 5: search for configurations, blend the best, and fit what will predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
+from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
+from automl_wf.core.budget import Budget
+from automl_wf.core.folds import FoldCache
+from automl_wf.core.metrics import Scoring
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import OutOfTime, WorkflowError
+from automl_wf.model_selection.ensemble import Blend, BlendChoice, Member, ScoreScale, choose_blend, combine
+from automl_wf.model_selection.postprocess import fit_postprocess
+
+__all__ = ["Configuration", "Objective", "SearchRules", "Trial", "Tuning", "tune"]
+
+#: Up to this many rows the fold models are kept and averaged; beyond, members are fitted again on all rows.
+KEEP_FOLDS = 20_000
+#: Share of the search's time that is kept for fitting members again on all rows.
+REFIT_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What the search found.
+
+    Parameters
+    ----------
+    trials : tuple of Trial
+        In the order in which they were run.
+    choice : BlendChoice
+        Strategy and weights over `candidates`.
+    candidates : tuple of int
+        Numbers of the trials that the weights belong to.
+    predictions : tuple of ndarray
+        Out-of-fold predictions of the candidates, on one scale.
+    prediction : ndarray
+        Out-of-fold prediction of the blend, temperature applied.
+    blend : Blend
+        What predicts.
+    fold_blend : Blend
+        The same blend made of fold models, for everything that needs held-out rows.
+    ended : str
+        Why the search ended.
+    is_clock_limited : bool
+        Whether the clock ended it.
+    finish : str
+        How the final models were fitted, in words.
+    """
+
+    trials: tuple[Trial, ...]
+    choice: BlendChoice
+    candidates: tuple[int, ...]
+    predictions: tuple[NDArray[np.float64], ...]
+    prediction: NDArray[np.float64]
+    blend: Blend
+    fold_blend: Blend
+    ended: str
+    is_clock_limited: bool
+    finish: str
+
+    @property
+    def baseline(self) -> Trial:
+        """The baseline's trial."""
+        return self.trials[0]
+
+    @property
+    def best(self) -> Trial:
+        """The best single configuration."""
+        return max((t for t in self.trials if t.status == "ok"), key=lambda t: t.score)
+
+
+def tune(
+    cache: FoldCache,
+    task: Task,
+    n_classes: int,
+    scoring: Scoring,
+    specs: Mapping[str, Any],
+    portfolio: Sequence[Configuration],
+    rules: SearchRules,
+    *,
+    budget: Budget,
+    reserve: float,
+    seed: int,
+    n_jobs: int,
+    max_seconds_per_row: float | None = None,
+    on_trial: Callable[[Trial, SearchRecord], None] = lambda trial, record: None,
+) -> Tuning:
+    """Search, blend and fit.
+
+    Parameters
+    ----------
+    cache : FoldCache
+        Matrices of the folds.
+    task, n_classes, scoring
+        What is predicted and what is maximised.
+    specs : mapping of str to ModelSpec
+        The models by name.
+    portfolio : sequence of Configuration
+        In the order of priority, the baseline first.
+    rules : SearchRules
+        What ends the search.
+    budget : Budget
+        The clock of the whole fit.
+    reserve : float
+        Seconds to be left for the stages after this one.
+    seed, n_jobs : int
+        Seed and threads.
+    max_seconds_per_row : float or None
+        Seconds per row that a prediction may take.
+    on_trial : callable
+        Told of each trial.
+
+    Returns
+    -------
+    Tuning
+        Trials, blend and what was predicted out of fold.
+
+    Raises
+    ------
+    WorkflowError
+        Not even the baseline could be fitted; the reason is given.
+    """
+    objective = Objective(cache, task, n_classes, scoring, specs, seed=seed, n_jobs=n_jobs)
+    share = 0.0 if _keeps_folds(cache) else REFIT_SHARE
+    record = run_search(
+        objective,
+        portfolio,
+        rules,
+        budget.until_reserve(reserve).share(1.0 - share) if budget.is_limited else budget,
+        seed=seed,
+        on_trial=on_trial,
+    )
+    best = record.best
+    if best is None:
+        raise WorkflowError(f"No model could be fitted. {_reasons(record.trials)}")
+    candidates = _candidates(record, max_seconds_per_row, len(cache.folds) if _keeps_folds(cache) else 1)
+    rows = cache.folds.rows
+    y, weight, group = cache.y[rows], _take(cache.weight, rows), _take(cache.group, rows)
+    scales = [_scale(task, t, weight) for t in candidates]
+    predictions = [s.apply(t.prediction) for s, t in zip(scales, candidates, strict=True) if t.prediction is not None]
+    families = [t.configuration.model for t in candidates]
+    choice = choose_blend(predictions, y, weight, group, scoring, cache.folds.fold_of_row, families)
+    combined = combine(predictions, choice.weights)
+    post = fit_postprocess(combined, y, weight, group, scoring, task)
+    chosen = [(t, float(w), s) for t, w, s in zip(candidates, choice.weights, scales, strict=True) if w > 0]
+    fold_members = tuple(_member(objective, t, w, s) for t, w, s in chosen)
+    members, finish = _finish(objective, chosen, fold_members, budget.until_reserve(reserve))
+    return Tuning(
+        trials=tuple(record.trials),
+        choice=choice,
+        candidates=tuple(t.number for t in candidates),
+        predictions=tuple(predictions),
+        prediction=post.apply(combined),
+        blend=Blend(members, post),
+        fold_blend=Blend(fold_members, post),
+        ended=record.ended,
+        is_clock_limited=record.is_clock_limited,
+        finish=finish,
+    )
+
+
+def _keeps_folds(cache: FoldCache) -> bool:
+    return cache.folds.is_partition and len(cache.y) <= KEEP_FOLDS
+
+
+def _candidates(record: SearchRecord, max_seconds_per_row: float | None, n_parts: int) -> list[Trial]:
+    """Trials whose models are at hand; the baseline only if nothing else is.
+
+    With a limit on the time of a prediction, the best trials that together keep to it.
+    """
+    fitted = [t for t in record.trials if t.status == "ok" and t.learners]
+    better = [t for t in fitted if t.configuration.source != "baseline"] or fitted
+    if max_seconds_per_row is None:
+        return better
+    kept, used = [], 0.0
+    for trial in sorted(better, key=lambda t: -t.score):
+        seconds = n_parts * trial.predict_time_ms * 1e-6
+        if used + seconds <= max_seconds_per_row:
+            kept.append(trial)
+            used += seconds
+    return sorted(kept, key=lambda t: t.number) or [min(fitted, key=lambda t: t.predict_time_ms)]
+
+
+def _scale(task: Task, trial: Trial, weight: NDArray[np.float64] | None) -> ScoreScale:
+    if task is not Task.RANKING or trial.prediction is None:
+        return ScoreScale()
+    return ScoreScale.fit(trial.prediction, weight)
+
+
+def _member(objective: Objective, trial: Trial, weight: float, scale: ScoreScale) -> Member:
+    spec = objective.specs[trial.configuration.model]
+    parts = tuple(zip(trial.views, trial.learners, strict=True))
+    return Member(spec.name, spec.family, dict(trial.configuration.params), weight, parts, scale)
+
+
+def _finish(
+    objective: Objective,
+    chosen: Sequence[tuple[Trial, float, ScoreScale]],
+    fold_members: tuple[Member, ...],
+    budget: Budget,
+) -> tuple[tuple[Member, ...], str]:
+    """Keep the fold models, or fit each member again on all rows as far as the time goes, heaviest weight first."""
+    if _keeps_folds(objective.cache):
+        return fold_members, f"the {len(objective.cache.folds)} fold models of each member are averaged"
+    members = list(fold_members)
+    n_refitted = 0
+    failures = []
+    growth = len(objective.cache.y) / float(np.mean([len(train) for train, _ in objective.cache.folds.splits]))
+    for i in sorted(range(len(chosen)), key=lambda i: -chosen[i][1]):
+        trial, weight, scale = chosen[i]
+        forecast = 1.3 * growth * trial.fit_time_s / len(objective.cache.folds)
+        if budget.is_limited and forecast > budget.left():
+            continue
+        try:
+            part = objective.refit(trial, budget=budget)
+        except OutOfTime:
+            continue
+        except Exception as error:  # the fold models are there: the reason is told, and fit goes on
+            failures.append(f"{trial.configuration.model} failed on all rows ({type(error).__name__}: {error})")
+            continue
+        if part[1].is_cut_short_ and not trial.is_cut_short:
+            continue
+        n_refitted += 1
+        members[i] = Member(
+            fold_members[i].name, fold_members[i].family, fold_members[i].params, weight, (part,), scale
+        )
+    if n_refitted == len(members):
+        return tuple(members), "each member is fitted again on all rows"
+    why = "; ".join(failures) or "the time left was too short for the others"
+    return tuple(members), (
+        f"{n_refitted} of {len(members)} members are fitted again on all rows; {why}: fold models are averaged instead"
+    )
+
+
+def _reasons(trials: Sequence[Trial]) -> str:
+    return "; ".join(f"{t.configuration.model}: {t.reason}" for t in trials[:5])
+
+
+def _take(values: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:
+    return None if values is None else values[rows]

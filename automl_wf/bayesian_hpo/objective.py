@@ -1,0 +1,304 @@
+"""One configuration → one trial: out-of-fold predictions, score, seconds, or the reason why there are none."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from automl_wf.core.budget import Budget
+from automl_wf.core.folds import FoldCache
+from automl_wf.core.metrics import Scoring
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import OutOfTime
+from automl_wf.model_selection.base import Learner, ModelSpec, Sample
+
+#: Above this many rows a fold is fitted with all threads, one after the other, to hold one at a time in memory; below,
+#: folds run side by side with one thread each, which costs the same alone and far less beside other work.
+MAX_PARALLEL_ROWS = 200_000
+#: Up to this many rows folds run in turn: their rounds are so short that threads would only wait for the interpreter.
+MIN_PARALLEL_ROWS = 1_000
+
+Status = Literal["ok", "pruned", "failed", "out_of_time"]
+Source = Literal["baseline", "portfolio", "asked"]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A model and its hyper-parameters."""
+
+    model: str
+    params: Mapping[str, Any]
+    source: Source
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a configuration.
+
+    Parameters
+    ----------
+    number : int
+        Place in the order of trials, from 0.
+    configuration : Configuration
+        What was tried.
+    status : {"ok", "pruned", "failed", "out_of_time"}
+        Only "ok" trials have a score and models; a "failed" one may have predictions that the metric cannot judge.
+    reason : str
+        Why it is not "ok".
+    score : float
+        Out-of-fold score, greater is better; NaN if there is none.
+    fold_scores : tuple of float
+        Score of each fold done.
+    fit_time_s, predict_time_ms : float
+        Seconds for all folds; milliseconds to predict a thousand rows with one fold's model.
+    prediction : ndarray or None
+        Out-of-fold predictions of `folds.rows`.
+    learners, views : tuple
+        Fitted learner and view of each fold.
+    n_rounds, n_parameters : int or None, int
+        Size of the learners.
+    is_cut_short : bool
+        Whether the clock ended a learner before it was done.
+    started_s : float
+        Seconds after the start of the search.
+    """
+
+    number: int
+    configuration: Configuration
+    status: Status
+    reason: str = ""
+    score: float = math.nan
+    fold_scores: tuple[float, ...] = ()
+    fit_time_s: float = 0.0
+    predict_time_ms: float = math.nan
+    prediction: NDArray[np.float64] | None = field(default=None, repr=False)
+    learners: tuple[Learner, ...] = field(default=(), repr=False)
+    views: tuple[Any, ...] = field(default=(), repr=False)
+    n_rounds: int | None = None
+    n_parameters: int = 0
+    is_cut_short: bool = False
+    started_s: float = 0.0
+
+
+class Objective:
+    """Fits configurations on the folds.
+
+    Parameters
+    ----------
+    cache : FoldCache
+        Matrices of the folds.
+    task : Task
+        What is predicted.
+    n_classes : int
+        Number of classes.
+    scoring : Scoring
+        What is maximised.
+    specs : mapping of str to ModelSpec
+        The models by name.
+    seed : int
+        Seed of every learner.
+    n_jobs : int
+        Threads that may run at a time.
+    """
+
+    def __init__(
+        self,
+        cache: FoldCache,
+        task: Task,
+        n_classes: int,
+        scoring: Scoring,
+        specs: Mapping[str, ModelSpec],
+        *,
+        seed: int,
+        n_jobs: int,
+    ) -> None:
+        self.cache, self.task, self.n_classes, self.scoring, self.specs = cache, task, n_classes, scoring, specs
+        self.seed, self.n_jobs = seed, n_jobs
+
+    def __call__(
+        self,
+        configuration: Configuration,
+        number: int,
+        *,
+        budget: Budget,
+        started_s: float = 0.0,
+        worth_going_on: Callable[[Sequence[float]], bool] = lambda scores: True,
+    ) -> Trial:
+        """Run one trial.
+
+        Parameters
+        ----------
+        configuration : Configuration
+            What to try.
+        number : int
+            Place in the order of trials.
+        budget : Budget
+            Time for the whole trial.
+        started_s : float, default=0.0
+            Seconds after the start of the search, for the record.
+        worth_going_on : callable
+            Asked with the scores of the folds done so far; False prunes the trial.
+
+        Returns
+        -------
+        Trial
+            Never raises for what a model does: that is the trial's `reason`.
+        """
+        start = time.perf_counter()
+        try:
+            outcome = self._run(configuration, budget, worth_going_on)
+        except OutOfTime as error:
+            outcome = {"status": "out_of_time", "reason": str(error)}
+        except Exception as error:  # whatever a model raises is a record in the leaderboard, not the end of fit
+            outcome = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        seconds = time.perf_counter() - start
+        return Trial(number, configuration, fit_time_s=seconds, started_s=started_s, **outcome)
+
+    def refit(self, trial: Trial, *, budget: Budget) -> tuple[Any, Learner]:
+        """View and learner of a trial's configuration on all rows, with the rounds that its folds chose."""
+        spec = self.specs[trial.configuration.model]
+        with threadpool_limits(self.n_jobs, user_api="blas"):
+            view, X = self.cache.whole(spec.view)
+            sample = self._sample(X, slice(None), view, {})
+            params = dict(trial.configuration.params)
+            if trial.n_rounds is not None:
+                params["n_rounds"] = trial.n_rounds
+            learner = spec.build(self.task, self.n_classes, params, self.seed)
+            learner.fit(sample, None, budget=budget, n_threads=self.n_jobs)
+        return view, learner
+
+    def _run(
+        self, configuration: Configuration, budget: Budget, worth_going_on: Callable[[Sequence[float]], bool]
+    ) -> dict[str, Any]:
+        spec = self.specs[configuration.model]
+        folds = list(range(len(self.cache.folds)))
+        learners: list[Learner] = []
+        for batch in self._batches(folds):
+            learners += self._fit_batch(spec, configuration, batch, len(folds) - len(learners), budget)
+            if len(learners) < len(folds):
+                scores = self._scores(spec, learners)
+                if not worth_going_on(scores):
+                    reason = f"behind the best after {len(learners)} of {len(folds)} folds"
+                    return {"status": "pruned", "reason": reason, "fold_scores": tuple(scores)}
+        self._share_rounds(learners)
+        return self._collect(spec, learners)
+
+    def _batches(self, folds: list[int]) -> list[list[int]]:
+        """Folds fitted between two questions whether to go on."""
+        if len(self.cache.y) <= 2_000 or len(folds) < 3:
+            return [folds]
+        return [folds[:2], folds[2:]]
+
+    def _fit_batch(
+        self, spec: ModelSpec, configuration: Configuration, batch: list[int], n_left: int, budget: Budget
+    ) -> list[Learner]:
+        side_by_side = len(self.cache.y) <= MAX_PARALLEL_ROWS and len(batch) > 1
+        if not side_by_side:
+            done = []
+            for i, fold in enumerate(batch):
+                share = budget.share(1.0 / (n_left - i))
+                done.append(self._fit(spec, configuration, fold, share, self.n_jobs))
+            return done
+        n_workers = min(self.n_jobs, len(batch)) if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
+        rounds = math.ceil(len(batch) / n_workers)
+        share = budget.share(len(batch) / n_left)
+        with threadpool_limits(1, user_api="blas"):
+            if n_workers == 1:
+                return [
+                    self._fit(spec, configuration, f, share.share(1 / (len(batch) - i)), 1) for i, f in enumerate(batch)
+                ]
+            seconds = None if share.seconds is None else share.seconds / rounds
+            fitted = Parallel(n_jobs=n_workers, prefer="threads")(
+                delayed(self._fit)(spec, configuration, fold, seconds, 1) for fold in batch
+            )
+        return list(fitted)
+
+    def _fit(
+        self, spec: ModelSpec, configuration: Configuration, fold: int, budget: Budget | float | None, n_threads: int
+    ) -> Learner:
+        if not isinstance(budget, Budget):
+            budget = Budget(budget)
+        data = self.cache.get(fold, spec.view)
+        train, valid = self.cache.folds.splits[fold]
+        learner = spec.build(self.task, self.n_classes, configuration.params, self.seed + fold)
+        return learner.fit(
+            self._sample(data.X_train, train, data.view, data.cache.setdefault("train", {})),
+            self._sample(data.X_valid, valid, data.view, data.cache.setdefault("valid", {})),
+            budget=budget,
+            n_threads=n_threads,
+        )
+
+    def _sample(self, X: NDArray[np.float64], rows: Any, view: Any, cache: dict[Any, Any]) -> Sample:
+        weight = None if self.cache.weight is None else self.cache.weight[rows]
+        group = None if self.cache.group is None else self.cache.group[rows]
+        return Sample(X, self.cache.y[rows], weight, group, tuple(view.categorical), cache)
+
+    @staticmethod
+    def _share_rounds(learners: Sequence[Learner]) -> None:
+        """One number of rounds for all folds, from the mean of their curves: no fold picks what suits its own rows."""
+        curves = [learner.curve_ for learner in learners if learner.curve_ is not None]
+        if len(curves) < len(learners):
+            return
+        n_common = min(len(c) for c in curves)
+        mean = np.mean([c[:n_common] for c in curves], axis=0)
+        if n_common and np.isfinite(mean).any():
+            n_rounds = int(np.nanargmin(mean)) + 1
+            for learner in learners:
+                learner.truncate(n_rounds)
+
+    def _scores(self, spec: ModelSpec, learners: Sequence[Learner]) -> list[float]:
+        self._share_rounds(learners)
+        scores = []
+        for fold, learner in enumerate(learners):
+            scores.append(self._score(fold, learner.predict(self.cache.get(fold, spec.view).X_valid)))
+        return scores
+
+    def _score(self, fold: int, prediction: NDArray[np.float64]) -> float:
+        """Score of one fold; NaN where the metric is not defined on it (one class only)."""
+        valid = self.cache.folds.splits[fold][1]
+        weight = None if self.cache.weight is None else self.cache.weight[valid]
+        group = None if self.cache.group is None else self.cache.group[valid]
+        try:
+            return float(self.scoring(self.cache.y[valid], prediction, weight, group))
+        except ValueError:
+            return math.nan
+
+    def _collect(self, spec: ModelSpec, learners: list[Learner]) -> dict[str, Any]:
+        predictions, views, times = [], [], []
+        for fold, learner in enumerate(learners):
+            data = self.cache.get(fold, spec.view)
+            start = time.perf_counter()
+            predictions.append(learner.predict(data.X_valid))
+            times.append((time.perf_counter() - start) / len(data.X_valid))
+            views.append(data.view)
+        folds = self.cache.folds
+        gathered = folds.gather(predictions)
+        if not np.isfinite(gathered).all():
+            return {"status": "failed", "reason": "predictions are not finite"}
+        rows = folds.rows
+        weight = None if self.cache.weight is None else self.cache.weight[rows]
+        group = None if self.cache.group is None else self.cache.group[rows]
+        score = float(self.scoring(self.cache.y[rows], gathered, weight, group))
+        if not math.isfinite(score):
+            reason = f"{self.scoring.name} is not defined for these predictions ({score})"
+            return {"status": "failed", "reason": reason, "prediction": gathered}
+        return {
+            "status": "ok",
+            "score": score,
+            "fold_scores": tuple(self._score(i, p) for i, p in enumerate(predictions)),
+            "predict_time_ms": float(np.median(times)) * 1e6,
+            "prediction": gathered,
+            "learners": tuple(learners),
+            "views": tuple(views),
+            "n_rounds": learners[0].n_rounds,
+            "n_parameters": sum(learner.n_parameters for learner in learners),
+            "is_cut_short": any(learner.is_cut_short_ for learner in learners),
+        }

@@ -1,0 +1,229 @@
+"""The search: portfolio first, then Bayesian optimisation warmed up by it, until time, count or use ends.
+
+The clock is asked between trials and inside them; with no time budget nothing here reads it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
+from automl_wf.bayesian_hpo.surrogate import Surrogate
+from automl_wf.core.budget import Budget
+from automl_wf.model_selection.base import ModelSpec
+
+#: Up to this many rows the list of configurations follows from the size alone.
+SMALL = 2_000
+#: With `n_iter`, at most this share is taken from the portfolio.
+PORTFOLIO_SHARE = 0.6
+#: Asked trials in a row without a better one after which the search has converged.
+PATIENCE = 12
+#: Fitted models are kept for this many of the best trials.
+KEPT = 30
+#: A single trial may take at most this share of the time left; the first one, a linear model, less of it.
+SLOT, FIRST_SLOT = 0.5, 0.1
+#: Below this share of all time no further trial is started: it would be cut short to nothing.
+LAST_SLOT = 0.1
+
+
+@dataclass(frozen=True)
+class SearchRules:
+    """What ends the search.
+
+    Parameters
+    ----------
+    n_iter : int or None
+        Number of configurations, the baseline included.
+    max_trials : int
+        Most configurations that rows of this number can tell apart.
+    asks : bool
+        Whether Bayesian optimisation follows the portfolio.
+    """
+
+    n_iter: int | None
+    max_trials: int
+    asks: bool
+
+
+@dataclass
+class SearchRecord:
+    """Trials so far, and why the search ended."""
+
+    trials: list[Trial] = field(default_factory=list)
+    ended: str = ""
+    is_clock_limited: bool = False
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial with predictions."""
+        done = [t for t in self.trials if t.status == "ok"]
+        return max(done, key=lambda t: t.score) if done else None
+
+
+def run_search(
+    objective: Objective,
+    portfolio: Sequence[Configuration],
+    rules: SearchRules,
+    budget: Budget,
+    *,
+    seed: int,
+    on_trial: Callable[[Trial, SearchRecord], None] = lambda trial, record: None,
+) -> SearchRecord:
+    """Try configurations until the count, the time or their use ends.
+
+    Parameters
+    ----------
+    objective : Objective
+        Runs one configuration.
+    portfolio : sequence of Configuration
+        In the order of priority, the baseline first.
+    rules : SearchRules
+        What ends the search.
+    budget : Budget
+        Time for all trials.
+    seed : int
+        Seed of the surrogate.
+    on_trial : callable
+        Told of each trial.
+
+    Returns
+    -------
+    SearchRecord
+        All trials, the best ones with their fitted models.
+    """
+    record = SearchRecord()
+    start = time.perf_counter()
+    limit = rules.n_iter if rules.n_iter is not None else rules.max_trials
+    n_portfolio = len(portfolio)
+    if rules.asks and rules.n_iter is not None:
+        n_portfolio = min(n_portfolio, max(2, int(rules.n_iter * PORTFOLIO_SHARE)))
+    planned = _configurations(objective, portfolio[:n_portfolio], rules, record, seed)
+    for configuration in planned:
+        number = len(record.trials)
+        if number >= limit:
+            record.ended = f"all {limit} configurations were tried"
+            break
+        if number > 0 and budget.left() < max(_least_seconds(record), LAST_SLOT * (budget.seconds or 0.0)):
+            record.ended, record.is_clock_limited = "the time was used up", True
+            break
+        # The baseline is never refused: there must always be something that predicts.
+        slot = Budget() if number == 0 else budget.share(SLOT if number > 1 else FIRST_SLOT)
+        trial = objective(
+            configuration,
+            number,
+            budget=slot,
+            started_s=time.perf_counter() - start,
+            worth_going_on=_forgiving(record),
+        )
+        record.trials.append(trial)
+        _let_go(record)
+        on_trial(trial, record)
+    else:
+        record.ended = "converged: further configurations were not better" if rules.asks else "the list was tried whole"
+    return record
+
+
+def _configurations(
+    objective: Objective,
+    portfolio: Sequence[Configuration],
+    rules: SearchRules,
+    record: SearchRecord,
+    seed: int,
+) -> Iterator[Configuration]:
+    yield from portfolio
+    if not rules.asks:
+        return
+    tuners = _Tuners(objective, seed)
+    stalled = 0
+    while rules.n_iter is not None or stalled < PATIENCE:
+        best = record.best
+        configuration = tuners.ask(record)
+        if configuration is None:
+            return
+        yield configuration
+        now = record.best
+        stalled = 0 if best is None or (now is not None and now.score > best.score) else stalled + 1
+
+
+class _Tuners:
+    """One surrogate per model worth tuning; the two best models are asked in turn, the best one more often."""
+
+    def __init__(self, objective: Objective, seed: int) -> None:
+        self._objective, self._seed = objective, seed
+        self._surrogates: dict[str, Surrogate] = {}
+        self._told: dict[str, int] = {}
+        self._turn = 0
+
+    def ask(self, record: SearchRecord) -> Configuration | None:
+        """The next configuration; None if no model has anything to tune."""
+        ranked = self._ranked(record)
+        if not ranked:
+            return None
+        # Two turns for the best model, one for the runner-up, if there is one.
+        spec = ranked[1] if len(ranked) > 1 and self._turn % 3 == 2 else ranked[0]
+        self._turn += 1
+        surrogate = self._surrogates.setdefault(spec.name, Surrogate(spec.space, self._seed))
+        mine = [t for t in record.trials if t.configuration.model == spec.name]
+        new = mine[self._told.get(spec.name, 0) :]
+        if new:
+            # Without their seconds, which would make the asked points depend on the clock.
+            surrogate.tell(
+                [dict(t.configuration.params) for t in new],
+                [_loss(t) for t in new],
+            )
+            self._told[spec.name] = len(mine)
+        template = self._template(mine)
+        return Configuration(spec.name, {**template, **surrogate.ask(1)[0]}, "asked")
+
+    def _template(self, trials: Sequence[Trial]) -> dict[str, object]:
+        """Parameters outside the space, from the best trial of the model."""
+        done = [t for t in trials if t.status == "ok"]
+        return dict(max(done, key=lambda t: t.score).configuration.params) if done else {}
+
+    def _ranked(self, record: SearchRecord) -> list[ModelSpec]:
+        best: dict[str, float] = {}
+        for trial in record.trials:
+            spec = self._objective.specs[trial.configuration.model]
+            if trial.status == "ok" and spec.space:
+                best[spec.name] = max(best.get(spec.name, -math.inf), trial.score)
+        return [self._objective.specs[name] for name in sorted(best, key=lambda n: -best[n])]
+
+
+def _least_seconds(record: SearchRecord) -> float:
+    """Half of what a finished trial usually takes: a trial that is cut short much earlier is no fair trial."""
+    seconds = [t.fit_time_s for t in record.trials[2:] if t.status == "ok" and not t.is_cut_short]
+    return 0.5 * float(np.median(seconds)) if seconds else 0.0
+
+
+def _loss(trial: Trial) -> float:
+    """What the surrogate is told: of a pruned trial the mean of the folds done, of a failed one NaN."""
+    if trial.status == "ok":
+        return -trial.score
+    known = [s for s in trial.fold_scores if not math.isnan(s)]
+    return -float(np.mean(known)) if trial.status == "pruned" and known else math.nan
+
+
+def _forgiving(record: SearchRecord) -> Callable[[Sequence[float]], bool]:
+    """Go on unless the mean of the folds done is below the worst fold of the best trial."""
+    best = record.best
+    bar = [] if best is None else [s for s in best.fold_scores if not math.isnan(s)]
+
+    def worth_going_on(scores: Sequence[float]) -> bool:
+        done = [s for s in scores if not math.isnan(s)]
+        return not bar or not done or float(np.mean(done)) >= min(bar)
+
+    return worth_going_on
+
+
+def _let_go(record: SearchRecord) -> None:
+    """Drop the fitted models of all but the best trials; their predictions stay."""
+    holders = [t for t in record.trials if t.learners]
+    if len(holders) <= KEPT:
+        return
+    worst = min(holders, key=lambda t: t.score)
+    record.trials[worst.number] = replace(worst, learners=(), views=())

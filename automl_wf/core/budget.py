@@ -1,0 +1,52 @@
+"""The clock: one deadline for the whole of `fit`, asked by every loop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from automl_wf.exceptions import OutOfTime
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Seconds that may be used, counted from its creation.
+
+    Parameters
+    ----------
+    seconds : float or None
+        None: no limit; then no question asked of it reads the clock.
+    """
+
+    seconds: float | None = None
+    started_at: float = field(default_factory=time.perf_counter)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.seconds is not None
+
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started_at
+
+    def left(self) -> float:
+        """Seconds left; infinite without a limit."""
+        return float("inf") if self.seconds is None else self.seconds - self.elapsed()
+
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self.seconds is not None and self.left() <= 0
+
+    def share(self, fraction: float) -> Budget:
+        """A budget of its own: `fraction` of what is left, from now on."""
+        return Budget() if self.seconds is None else Budget(max(self.left(), 0.0) * fraction)
+
+    def until_reserve(self, reserve: float) -> Budget:
+        """What is left but for `reserve` seconds, from now on."""
+        return Budget() if self.seconds is None else Budget(max(self.left() - reserve, 0.0))
+
+    def check(self, what: str) -> None:
+        """Raise OutOfTime, naming `what` was stopped, when nothing is left."""
+        if self.is_over():
+            raise OutOfTime(f"{what} was stopped: its share of the time budget ({self.seconds:.1f} s) was used up")

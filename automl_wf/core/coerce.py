@@ -1,0 +1,237 @@
+"""The edge: cells of any origin → float64, text or int64 microseconds, by fixed rules that learn nothing.
+
+`predict`, the ONNX graph's feeder and the exported service all read a cell through this one file; it is copied verbatim
+into every package and therefore needs numpy and the standard library only.
+
+Rules
+-----
+double
+    Numbers as they are, booleans as 0 and 1, text after NFKC if it spells a number ("1.5", "-2e3") or a boolean
+    ("true", "yes", "on" …), durations in seconds. Missing, "", "na", "n/a", "nan", "null", "none", "?", infinities and
+    numbers too large for a double are NaN.
+string
+    Text is NFKC-normalised, lower-cased, its white space collapsed to single blanks, NUL dropped. Whole numbers have no
+    decimal point, booleans are "true" and "false". Missing is "".
+int64
+    Microseconds since 1970-01-01. ISO 8601, or the column's own `strptime` format; times with an offset become UTC,
+    times without are taken as they stand. Missing is the smallest int64.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+MISSING_TIME = -(2**63)
+TRUE_WORDS = frozenset({"true", "yes", "t", "y", "on"})
+FALSE_WORDS = frozenset({"false", "no", "f", "n", "off"})
+MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "?", "-", "nat", "<na>"})
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_INFINITY = re.compile(r"[+-]?inf(?:inity)?")
+_EPOCH = datetime(1970, 1, 1)
+_EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
+EXPECTED = {"double": "a number", "string": "text", "int64": "a date or time"}
+
+
+class CellError(ValueError):
+    """A cell cannot be read.
+
+    Parameters
+    ----------
+    row : int
+        Position of the cell, counted from 0.
+    value : object
+        What was there.
+    expected : str
+        What should have been there, in words.
+    """
+
+    def __init__(self, row: int, value: object, expected: str) -> None:
+        super().__init__(f"row {row}: expected {expected}")
+        self.row, self.value, self.expected = row, value, expected
+
+
+def coerce(cells: Any, edge: str, date_format: str | None = None) -> NDArray[Any]:
+    """Read cells as one edge type.
+
+    Parameters
+    ----------
+    cells : sequence or ndarray of shape (n_rows,)
+        Cells of one column.
+    edge : {"double", "string", "int64"}
+        Type to read them as.
+    date_format : str or None
+        `strptime` format of dates written as text; None: ISO 8601.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        float64, object (of str) or int64.
+
+    Raises
+    ------
+    CellError
+        A cell cannot be read; the first one is named.
+    """
+    if edge == "double":
+        return to_double(cells)
+    if edge == "string":
+        return to_string(cells)
+    return to_micros(cells, date_format)
+
+
+def to_double(cells: Any) -> NDArray[np.float64]:
+    """Read cells as numbers; see the rules at the top of this file."""
+    if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
+        values = cells.astype(np.float64)
+        values[np.isinf(values)] = np.nan
+        return values
+    if isinstance(cells, np.ndarray) and cells.dtype.kind == "m":
+        return cells / np.timedelta64(1, "s")
+    return np.fromiter(_each(cells, _double, "a number"), dtype=np.float64, count=len(cells))
+
+
+def to_string(cells: Any) -> NDArray[np.object_]:
+    """Read cells as text; see the rules at the top of this file."""
+    out = np.empty(len(cells), dtype=object)
+    known: dict[str, str] = {}
+    for i, cell in enumerate(_items(cells)):
+        if type(cell) is str:
+            text = known.get(cell)
+            if text is None:
+                text = known[cell] = normalise(cell)
+            out[i] = text
+        else:
+            out[i] = _string(cell)
+    return out
+
+
+def to_micros(cells: Any, date_format: str | None = None) -> NDArray[np.int64]:
+    """Read cells as microseconds since 1970-01-01; see the rules at the top of this file."""
+    if isinstance(cells, np.ndarray) and cells.dtype.kind == "M":
+        return cells.astype("datetime64[us]").astype(np.int64)
+    expected = "a date or time" + (f" written like {date_format}" if date_format else " in ISO 8601")
+    return np.fromiter(_each(cells, lambda c: _micros(c, date_format), expected), dtype=np.int64, count=len(cells))
+
+
+def normalise(text: str) -> str:
+    """NFKC, lower case, white space collapsed to single blanks and stripped; what UTF-8 cannot hold is left out."""
+    text = text.replace("\0", "")
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.encode("utf-8", "ignore").decode())
+    return " ".join(text.lower().split())
+
+
+def is_missing(cell: object) -> bool:
+    """Whether a cell is None, NaN, NaT or a missing value of pandas."""
+    if cell is None:
+        return True
+    if isinstance(cell, (float, np.floating)):
+        return math.isnan(cell)
+    if isinstance(cell, Decimal):
+        return cell.is_nan()
+    if isinstance(cell, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(cell))
+    return type(cell).__name__ in ("NAType", "NaTType")
+
+
+def _each(cells: Any, read: Any, expected: str) -> Iterable[Any]:
+    for i, cell in enumerate(_items(cells)):
+        try:
+            yield read(cell)
+        except (ValueError, TypeError, OverflowError):
+            raise CellError(i, cell, expected) from None
+
+
+def _items(cells: Any) -> Sequence[Any]:
+    if isinstance(cells, np.ndarray) and cells.dtype.kind != "M":
+        items: list[Any] = cells.tolist()
+        return items
+    return cells if isinstance(cells, Sequence) else list(cells)
+
+
+def _double(cell: Any) -> float:
+    if type(cell) is float:
+        return math.nan if math.isinf(cell) else cell
+    if is_missing(cell):
+        return math.nan
+    if isinstance(cell, (bytes, str)):
+        return _double_of_text(cell.decode() if isinstance(cell, bytes) else cell)
+    if isinstance(cell, np.timedelta64):
+        return float(cell / np.timedelta64(1, "s"))
+    if isinstance(cell, timedelta):
+        return cell / _SECOND
+    if isinstance(cell, (bool, np.bool_, Real, Decimal)):
+        value = _float(cell)
+        return math.nan if math.isinf(value) else value
+    raise TypeError
+
+
+def _float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _double_of_text(text: str) -> float:
+    word = normalise(text)
+    if _NUMBER.fullmatch(word):
+        value = float(word)
+        return math.nan if math.isinf(value) else value
+    if word in MISSING_WORDS or _INFINITY.fullmatch(word):
+        return math.nan
+    if word in TRUE_WORDS:
+        return 1.0
+    if word in FALSE_WORDS:
+        return 0.0
+    raise ValueError
+
+
+def _string(cell: Any) -> str:
+    if is_missing(cell):
+        return ""
+    if isinstance(cell, (bool, np.bool_)):
+        return "true" if cell else "false"
+    if isinstance(cell, Integral):
+        return str(int(cell))
+    if isinstance(cell, (float, np.floating, Decimal)):
+        value = float(cell)
+        if math.isinf(value):
+            return ""
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    if isinstance(cell, bytes):
+        return normalise(cell.decode(errors="replace"))
+    if isinstance(cell, (datetime, date)):
+        return normalise(cell.isoformat())
+    return normalise(str(cell))
+
+
+def _micros(cell: Any, date_format: str | None) -> int:
+    if is_missing(cell):
+        return MISSING_TIME
+    if isinstance(cell, np.datetime64):
+        return int(cell.astype("datetime64[us]").astype(np.int64))
+    if isinstance(cell, bytes):
+        cell = cell.decode()
+    if isinstance(cell, str):
+        word = " ".join(unicodedata.normalize("NFKC", cell).split())
+        if word.lower() in MISSING_WORDS:
+            return MISSING_TIME
+        cell = datetime.strptime(word, date_format) if date_format else datetime.fromisoformat(word)
+    if isinstance(cell, datetime):
+        return (cell - (_EPOCH if cell.tzinfo is None else _EPOCH_UTC)) // _MICROSECOND
+    if isinstance(cell, date):
+        return (datetime(cell.year, cell.month, cell.day) - _EPOCH) // _MICROSECOND
+    raise TypeError

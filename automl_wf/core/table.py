@@ -1,0 +1,88 @@
+"""The input after the edge: every cell a double, a string or int64 microseconds, column by column.
+
+Strings are kept as codes into the distinct values of their table, so that whatever is learnt of or computed from a
+string is done once per distinct value and spread over the rows by one `take`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_wf.core.schema import Schema
+
+
+@dataclass(frozen=True)
+class Strings:
+    """A column of strings: `levels[codes]`; the missing string is `""`."""
+
+    codes: NDArray[np.int32]
+    levels: NDArray[np.object_]
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Strings:
+        """The same levels at other rows."""
+        return Strings(self.codes[rows], self.levels)
+
+    def values(self) -> NDArray[np.object_]:
+        """The strings themselves, of shape (n_rows,)."""
+        values: NDArray[np.object_] = self.levels[self.codes]
+        return values
+
+
+Cells = NDArray[np.float64] | NDArray[np.int64] | Strings
+
+
+@dataclass(frozen=True)
+class Table:
+    """Coerced rows.
+
+    Parameters
+    ----------
+    schema : Schema
+        Describes the columns.
+    cells : tuple of ndarray or Strings
+        One entry per column of the schema: float64 (edge "double"), Strings ("string") or int64 ("int64").
+    n_rows : int
+        Number of rows.
+    """
+
+    schema: Schema
+    cells: tuple[Cells, ...]
+    n_rows: int
+
+    def take(self, rows: NDArray[np.intp] | slice) -> Table:
+        """Some rows, in the order given."""
+        if isinstance(rows, slice):
+            n_rows = len(range(*rows.indices(self.n_rows)))
+        else:
+            n_rows = int(rows.sum()) if rows.dtype == bool else len(rows)
+        cells = tuple(c.take(rows) if isinstance(c, Strings) else c[rows] for c in self.cells)
+        return Table(self.schema, cells, n_rows)
+
+    def numbers(self, positions: Sequence[int]) -> NDArray[np.float64]:
+        """Columns of edge "double" side by side, of shape (n_rows, len(positions)), column-major."""
+        out = np.empty((self.n_rows, len(positions)), dtype=np.float64, order="F")
+        for j, position in enumerate(positions):
+            out[:, j] = self._plain(position)
+        return out
+
+    def strings(self, positions: Sequence[int]) -> list[Strings]:
+        """Columns of edge "string"."""
+        columns = [self.cells[p] for p in positions]
+        return [c for c in columns if isinstance(c, Strings)]
+
+    def times(self, positions: Sequence[int]) -> NDArray[np.int64]:
+        """Columns of edge "int64" side by side, of shape (n_rows, len(positions))."""
+        out = np.empty((self.n_rows, len(positions)), dtype=np.int64, order="F")
+        for j, position in enumerate(positions):
+            out[:, j] = self._plain(position)
+        return out
+
+    def _plain(self, position: int) -> NDArray[Any]:
+        cells = self.cells[position]
+        assert not isinstance(cells, Strings)
+        return cells

@@ -1,0 +1,317 @@
+"""Facts computed by the stages → places on a drawing: where lines, dots and bars go; templates say what they mean.
+
+A drawing's y points downwards, as in SVG. Colours are the page's: lines and bars carry the name of a role only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Facts = Mapping[str, Any]
+
+WIDTH, HEIGHT = 360.0, 290.0
+LEFT, TOP, RIGHT, BOTTOM = 52.0, 10.0, 12.0, 44.0
+#: Curves with a colour of their own; the others are drawn in the background.
+MAX_COLOURED = 4
+#: Bars are drawn in a box of this width, which the page stretches.
+BAR_WIDTH = 100.0
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis and what is written there."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points, "x,y x,y …"; `role` is "curve-1" … "curve-4", "background" or "reference"."""
+
+    points: str
+    role: str
+    label: str = ""
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A point with an interval upwards and downwards, and the figures it stands for."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Box:
+    """A column of a histogram, and the figures it stands for."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing with two axes.
+
+    Parameters
+    ----------
+    x_ticks, y_ticks : tuple of Tick
+        Of the axes.
+    lines, dots, boxes
+        What is drawn, in this order.
+    width, height, left, top, right, bottom : float
+        The whole drawing, and the rectangle inside its axes.
+    """
+
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    lines: tuple[Line, ...] = ()
+    dots: tuple[Dot, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = LEFT
+    top: float = TOP
+    right: float = WIDTH - RIGHT
+    bottom: float = HEIGHT - BOTTOM
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a row of bars, in a box 100 wide: from `x`, `width` wide, with an interval, and where 0 is."""
+
+    x: float
+    width: float
+    zero: float = 0.0
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Places of one score's figures on a common line, 100 wide, with ticks; its interval is `width` wide from `low`."""
+
+    value: float
+    baseline: float | None
+    low: float | None
+    width: float
+    optimistic: float | None
+    ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """From figures to places; a range without width is widened."""
+
+    low: float
+    high: float
+    first: float
+    last: float
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.first + min(max(share, -0.5), 1.5) * (self.last - self.first), 2)
+
+    def ticks(self, n: int = 5) -> tuple[Tick, ...]:
+        return tuple(Tick(self(v), label) for v, label in _round_values(self.low, self.high, n))
+
+
+def _scale(values: Sequence[float], first: float, last: float, margin: float = 0.04) -> _Scale:
+    low, high = min(values), max(values)
+    if not high > low:
+        half = abs(low) * 0.05 or 1.0
+        low, high = low - half, high + half
+    extra = margin * (high - low)
+    return _Scale(low - extra, high + extra, first, last)
+
+
+def _round_values(low: float, high: float, n: int) -> list[tuple[float, str]]:
+    """About n round figures between both ends, as they are written."""
+    step = 10.0 ** math.floor(math.log10((high - low) / n))
+    step *= next(m for m in (1, 2, 5, 10) if (high - low) / (step * m) <= n)
+    start, end = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    largest = max(abs(low), abs(high))
+    is_long = largest >= 1e5 or decimals > 4
+    digits = max(1, math.ceil(math.log10(largest / step)))
+    return [
+        (i * step, f"{i * step + 0.0:.{min(digits, 6)}g}" if is_long else f"{i * step + 0.0:.{decimals}f}")
+        for i in range(start, end + 1)
+    ]
+
+
+_UNIT = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+
+def _unit_scales() -> tuple[_Scale, _Scale]:
+    return _Scale(0.0, 1.0, LEFT, WIDTH - RIGHT), _Scale(0.0, 1.0, HEIGHT - BOTTOM, TOP)
+
+
+def _unit_ticks(scale: _Scale) -> tuple[Tick, ...]:
+    return tuple(Tick(scale(v), f"{v:.1f}") for v in _UNIT)
+
+
+def _points(x: Sequence[float], y: Sequence[float], of_x: _Scale, of_y: _Scale) -> str:
+    return " ".join(f"{of_x(a):g},{of_y(b):g}" for a, b in zip(x, y, strict=True))
+
+
+def draw_curves(curves: Sequence[Facts], *, has_diagonal: bool) -> Figure | None:
+    """ROC or precision-recall curves in the unit square.
+
+    Parameters
+    ----------
+    curves : sequence of mapping
+        Each with "label", "x", "y" and "area".
+    has_diagonal : bool
+        Whether guessing lies on the diagonal.
+
+    Returns
+    -------
+    Figure or None
+        None: there is no curve. Of more than four the ones with the smallest areas have a colour of their own.
+    """
+    if not curves:
+        return None
+    of_x, of_y = _unit_scales()
+    worst = sorted(range(len(curves)), key=lambda i: curves[i]["area"])
+    coloured = sorted(worst[:MAX_COLOURED])
+    roles = {i: f"curve-{place + 1}" for place, i in enumerate(coloured)}
+    lines = [
+        Line(_points(c["x"], c["y"], of_x, of_y), roles.get(i, "background"), str(c["label"]), c["area"])
+        for i, c in enumerate(curves)
+    ]
+    lines.sort(key=lambda line: line.role != "background")
+    if has_diagonal:
+        lines.insert(0, Line(_points([0, 1], [0, 1], of_x, of_y), "reference"))
+    return Figure(_unit_ticks(of_x), _unit_ticks(of_y), tuple(lines))
+
+
+def draw_calibration(facts: Facts | None) -> Figure | None:
+    """Observed frequency against predicted probability, with intervals, and the diagonal of a perfect model."""
+    if not facts or not facts["bins"]:
+        return None
+    of_x, of_y = _unit_scales()
+    bins = facts["bins"]
+    dots = tuple(
+        Dot(of_x(b["predicted"]), of_y(b["observed"]), of_y(b["low"]), of_y(b["high"]), b) for b in facts["bins"]
+    )
+    lines = (
+        Line(_points([0, 1], [0, 1], of_x, of_y), "reference"),
+        Line(_points([b["predicted"] for b in bins], [b["observed"] for b in bins], of_x, of_y), "curve-1"),
+    )
+    return Figure(_unit_ticks(of_x), _unit_ticks(of_y), lines, dots)
+
+
+def draw_residuals(bins: Sequence[Facts]) -> Figure | None:
+    """Mean residual with its spread, by prediction, and the line of no bias."""
+    if not bins:
+        return None
+    of_x = _scale([b["prediction"] for b in bins], LEFT, WIDTH - RIGHT)
+    ends = [b["residual"] + side * b["std"] for b in bins for side in (-1, 1)]
+    of_y = _scale([0.0, *ends], HEIGHT - BOTTOM, TOP)
+    dots = tuple(
+        Dot(
+            of_x(b["prediction"]),
+            of_y(b["residual"]),
+            of_y(b["residual"] - b["std"]),
+            of_y(b["residual"] + b["std"]),
+            b,
+        )
+        for b in bins
+    )
+    zero = Line(_points([of_x.low, of_x.high], [0, 0], of_x, of_y), "reference")
+    return Figure(of_x.ticks(), of_y.ticks(), (zero,), dots)
+
+
+def draw_quantiles(pairs: Sequence[Sequence[float]]) -> Figure | None:
+    """Standardised residuals against normal quantiles, and the diagonal of normal residuals."""
+    if not pairs:
+        return None
+    x, y = [p[0] for p in pairs], [p[1] for p in pairs]
+    of_x, of_y = _scale(x, LEFT, WIDTH - RIGHT), _scale([*x, *y], HEIGHT - BOTTOM, TOP)
+    ends = [of_x.low, of_x.high]
+    lines = (Line(_points(ends, ends, of_x, of_y), "reference"), Line(_points(x, y, of_x, of_y), "curve-1"))
+    return Figure(of_x.ticks(), of_y.ticks(), lines)
+
+
+def draw_histogram(counts: Sequence[int]) -> Figure | None:
+    """Counts in equal steps from 0 to 1."""
+    if not any(counts):
+        return None
+    of_x = _Scale(0.0, 1.0, LEFT, WIDTH - RIGHT)
+    of_y = _Scale(0.0, max(counts) * 1.04, HEIGHT - BOTTOM, TOP)
+    step = 1 / len(counts)
+    boxes = tuple(
+        Box(
+            of_x(i * step) + 1,
+            of_y(n),
+            round(of_x(step) - of_x(0) - 2, 2),
+            round(of_y(0) - of_y(n), 2),
+            {"low": round(i * step, 6), "high": round((i + 1) * step, 6), "n": n},
+        )
+        for i, n in enumerate(counts)
+    )
+    whole = tuple(t for t in of_y.ticks() if "." not in t.label)
+    return Figure(_unit_ticks(of_x), whole, boxes=boxes)
+
+
+def draw_bars(
+    means: Sequence[float],
+    intervals: Sequence[tuple[float | None, float | None]] | None = None,
+    at_least: float = 0.0,
+) -> list[Bar]:
+    """Bars on one scale that holds 0 and all intervals.
+
+    Parameters
+    ----------
+    means : sequence of float
+        Lengths; negative ones go to the left of 0.
+    intervals : sequence of (low, high), optional
+        Ends of an interval around each; None where there is none.
+    at_least : float, default=0.0
+        What the scale reaches in any case.
+
+    Returns
+    -------
+    list of Bar
+        One per mean.
+    """
+    if intervals is None:
+        intervals = [(None, None)] * len(means)
+    ends = [v for pair in intervals for v in pair if v is not None]
+    low, high = min([0.0, *means, *ends]), max([at_least, *means, *ends])
+    scale = _Scale(low, high if high > low else low + 1.0, 0.0, BAR_WIDTH)
+    zero = scale(0.0)
+    return [
+        Bar(
+            min(scale(mean), zero),
+            round(abs(scale(mean) - zero), 2),
+            zero,
+            *(None if end is None else scale(end) for end in pair),
+        )
+        for mean, pair in zip(means, intervals, strict=True)
+    ]
+
+
+def draw_strip(
+    value: float, baseline: float | None, low: float | None, high: float | None, optimistic: float | None
+) -> Strip:
+    """A score, its interval, the baseline and the optimistic score side by side on one line."""
+    scale = _scale([v for v in (value, baseline, low, high, optimistic) if v is not None], 0.0, BAR_WIDTH, margin=0.08)
+
+    def place(figure: float | None) -> float | None:
+        return None if figure is None else scale(figure)
+
+    width = 0.0 if low is None or high is None else round(scale(high) - scale(low), 2)
+    return Strip(scale(value), place(baseline), place(low), width, place(optimistic), scale.ticks(4))

@@ -1,0 +1,832 @@
+"""WorkflowEstimator and its fixed-task kin: parameters, fit, predict, tags; the work is done below."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.metrics import accuracy_score, ndcg_score, r2_score
+from sklearn.utils import ClassifierTags, RegressorTags, Tags, TransformerTags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from automl_wf.core.compat import HasMethods, Interval, StrOptions, check_parameters
+from automl_wf.core.metrics import resolve_scoring
+from automl_wf.core.tasks import Task
+from automl_wf.core.validation import read_groups, read_weights
+from automl_wf.deployment import Package
+from automl_wf.evaluation import Evaluation, evaluate
+from automl_wf.exceptions import InvalidInput, InvalidParameter, WorkflowWarning
+from automl_wf.model_selection.pipeline import FittedPipeline
+from automl_wf.problem_definition import read_target
+from automl_wf.results import cv_results, feature_importances, history, leaderboard, subject_of
+from automl_wf.workflow import FittedWorkflow, ModelDevelopmentWorkflow
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+#: Parameters of DESIGN whose work is not in this version: setting one is an error, never a silent nothing.
+_NOT_YET = {
+    "business": "Pass the costs as a scorer: scoring=make_scorer(…).",
+    "sensitive": "Compare groups with evaluate(X_test[rows], y_test[rows]).",
+    "checkpoint": "A fit that is stopped has to be started again.",
+}
+
+
+def _has_classes(estimator: WorkflowEstimator) -> bool:
+    """Whether `predict_proba` makes sense: for classes, or while the task is not known yet."""
+    task = getattr(estimator, "task_", None)
+    return task.is_classification if task is not None else estimator._family in ("auto", "classification")
+
+
+class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """AutoML for raw tables: one `fit` recommends, engineers, searches, blends and evaluates; `export` makes a package.
+
+    With `task="auto"` the task is decided in `fit`, so an *outer* cross-validation cannot know that it should stratify:
+    there, use `WorkflowClassifier`, `WorkflowRegressor` or `WorkflowRanker`.
+
+    Parameters
+    ----------
+    task : {"auto", "classification", "regression", "ranking"}, default="auto"
+        "auto": text, booleans and at most 20 distinct whole numbers are classes, other numbers are regression.
+    scoring : str or callable, default="auto"
+        scikit-learn scorer name or `scorer(estimator, X, y)`; "auto": ROC AUC, log loss, RMSE or NDCG. Ranking also
+        knows "ndcg", "map", "mrr" and "precision_at_k".
+    time_budget : float or None, default=60.0
+        Seconds for the whole of `fit`; None: until converged or `n_iter`.
+    n_iter : int or None, default=None
+        Number of configurations. With `time_budget=None` the result is the same bit by bit from run to run.
+    preset : {"fast", "balanced", "best", "interpretable"}, default="balanced"
+        Effort; "interpretable" keeps to linear models and one small tree.
+    estimators : "auto" or list, default="auto"
+        Names or families of the catalogue, and (name, estimator) pairs of one's own.
+    cv : "auto", int, splitter or iterable of (train, test), default="auto"
+        "auto" decides by size, groups and time order.
+    schema : dict, default=None
+        Kinds of columns that the user knows better: "numeric", "boolean", "categorical" or "datetime", by column.
+    pos_label : label, default=None
+        The positive class; None: the larger label.
+    sensitive : list of column names, default=None
+        Columns to report group metrics for. Not in this version.
+    business : dict, default=None
+        Costs, revenue and KPIs. Not in this version.
+    requirements : dict, default=None
+        Success criteria and limits, kept with the problem: "score", "max_size" (bytes of the graph),
+        "max_predict_time" (seconds per row), "max_memory" (bytes).
+    max_predict_time : float, default=None
+        Seconds per row that a prediction may take; members are dropped until it holds.
+    memory_limit : float or str, default=None
+        Bytes, or a text such as "4GB"; None: what the machine and the cgroup leave.
+    on_unknown : {"ignore", "warn", "raise"}, default="ignore"
+        What `predict` does about categories not seen in `fit`.
+    checkpoint : path, default=None
+        Folder from which a later `fit` goes on. Not in this version.
+    n_jobs : int, default=None
+        Threads. None: all that the cgroup grants, or 1 inside another joblib loop; -1: all.
+    random_state : int, RandomState or None, default=None
+        Seed. None draws one: pass an int for the same result again.
+    verbose : int, default=1
+        0: silent; 1: one live line and a summary of five; 2: also each trial. Logger `automl_wf`.
+
+    Attributes
+    ----------
+    best_estimator_ : FittedPipeline
+        Raw rows in, predictions out.
+    best_params_ : dict
+        Members, weights and postprocessing.
+    best_score_ : float
+        The honest score (greater is better): what to expect on new rows, corrected for having picked the best of many.
+    leaderboard_ : DataFrame
+        One row per configuration, failed ones with their reason.
+    cv_results_ : dict of ndarray
+        As in `GridSearchCV`.
+    history_ : DataFrame
+        The search in the order of its trials.
+    timings_ : dict of str to float
+        Seconds per stage.
+    findings_ : tuple of Finding
+        What should be known about data and run, gravest first.
+    decisions_ : tuple of Decision
+        What was decided, and why.
+    splits_ : tuple of (train, valid)
+        Row positions of the folds.
+    problem_ : Problem
+        Task, metric, baseline and constraints.
+    schema_ : Schema
+        What each column is.
+    feature_metadata_ : DataFrame
+        The engineered features, with parents and formula.
+    evaluation_ : Evaluation
+        Every metric beside the baseline's, on out-of-fold predictions.
+    test_evaluation_ : Evaluation
+        The same on the test set given to `evaluate`.
+    interpretation_ : Interpretation
+        How much each input column matters.
+    feature_importances_ : ndarray of shape (n_features_in_,)
+        Permutation importance of the input columns; NaN where the time did not suffice, 0 for unused columns.
+    task_ : Task
+        The task that was solved.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; only for classes.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names; only if X was a frame with names.
+
+    See Also
+    --------
+    WorkflowClassifier : The same for classes only.
+    WorkflowRegressor : The same for numbers only.
+    WorkflowRanker : The same for ranking by groups.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from automl_wf import WorkflowEstimator
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> model = WorkflowEstimator(n_iter=3, random_state=0, verbose=0).fit(X, y)
+    >>> model.predict(X.head(2)).tolist()
+    [0, 0]
+    """
+
+    _fixed_task: ClassVar[str | None] = None
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "task": [StrOptions({"auto", "classification", "regression", "ranking"})],
+        "scoring": [str, callable, None],
+        "time_budget": [Interval(Real, 0, None, closed="neither"), None],
+        "n_iter": [Interval(Integral, 1, None, closed="left"), None],
+        "preset": [StrOptions({"fast", "balanced", "best", "interpretable"})],
+        "estimators": [str, list, tuple],
+        "cv": [
+            StrOptions({"auto"}),
+            Interval(Integral, 2, None, closed="left"),
+            HasMethods("split"),
+            "array-like",
+            list,
+        ],
+        "schema": [dict, None],
+        "pos_label": [Real, str, "boolean", None],
+        "sensitive": [list, tuple, None],
+        "business": [dict, None],
+        "requirements": [dict, None],
+        "max_predict_time": [Interval(Real, 0, None, closed="neither"), None],
+        "memory_limit": [Interval(Real, 0, None, closed="neither"), str, None],
+        "on_unknown": [StrOptions({"ignore", "warn", "raise"})],
+        "checkpoint": [str, Path, None],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        task: str = "auto",
+        scoring: Any = "auto",
+        time_budget: float | None = 60.0,
+        n_iter: int | None = None,
+        preset: str = "balanced",
+        estimators: Any = "auto",
+        cv: Any = "auto",
+        schema: Mapping[Any, str] | None = None,
+        pos_label: Any = None,
+        sensitive: list[Any] | None = None,
+        business: Mapping[str, Any] | None = None,
+        requirements: Mapping[str, Any] | None = None,
+        max_predict_time: float | None = None,
+        memory_limit: float | str | None = None,
+        on_unknown: str = "ignore",
+        checkpoint: str | Path | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 1,
+    ) -> None:
+        self.task = task
+        self.scoring = scoring
+        self.time_budget = time_budget
+        self.n_iter = n_iter
+        self.preset = preset
+        self.estimators = estimators
+        self.cv = cv
+        self.schema = schema
+        self.pos_label = pos_label
+        self.sensitive = sensitive
+        self.business = business
+        self.requirements = requirements
+        self.max_predict_time = max_predict_time
+        self.memory_limit = memory_limit
+        self.on_unknown = on_unknown
+        self.checkpoint = checkpoint
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def _family(self) -> str:
+        return self._fixed_task or self.task
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        task = getattr(self, "task_", None)
+        family = task.family if task is not None else self._family
+        if family == "classification":
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        elif family == "regression":
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        # `transform` makes doubles of everything.
+        tags.transformer_tags = TransformerTags(preserves_dtype=[])
+        tags.target_tags.required = True
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Search, blend, evaluate and explain, all within `time_budget`.
+
+        Always starts afresh, and writes nothing.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            The raw table: numbers, booleans, text, categories, dates, gaps and all.
+        y : array-like of shape (n_samples,)
+            Classes, values or relevance grades.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows; whole numbers of small total mean the same as repeated rows, exactly.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group stay on one side of every split; when ranking, the queries.
+
+        Returns
+        -------
+        WorkflowEstimator
+            This estimator, fitted.
+
+        Raises
+        ------
+        InvalidParameter
+            A parameter is not what it may be.
+        InvalidInput
+            X, y, weights or groups cannot be used; raised before any work begins.
+        """
+        config = self._checked_parameters()
+        return self._fit(config, X, y, sample_weight, groups)
+
+    def _checked_parameters(self) -> dict[str, Any]:
+        params = self.get_params(deep=False)
+        check_parameters(self._parameter_constraints, params, type(self).__name__)
+        for name, instead in _NOT_YET.items():
+            if params.get(name) is not None:
+                raise InvalidParameter(f"The {name!r} parameter is not supported in this version. {instead}")
+        return {**params, "task": self._family}
+
+    def _fit(self, config: dict[str, Any], X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
+        workflow = ModelDevelopmentWorkflow(config)
+        result = workflow.execute(X, y, sample_weight=sample_weight, groups=groups, owner=type(self).__name__)
+        self._learn(result, X)
+        return self
+
+    def _learn(self, result: FittedWorkflow, X: Any) -> None:
+        """Set the fitted attributes, last of all, so that a failure leaves nothing half-fitted."""
+        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
+            delattr(self, name)
+        problem, tuning = result.problem, result.tuning
+        self._result = result
+        self._said_extra: set[str] = set()
+        self.task_ = problem.task
+        self.n_features_in_ = len(result.schema.columns)
+        if isinstance(X, pd.DataFrame) and all(isinstance(c, str) for c in X.columns):
+            self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+        if problem.classes is not None:
+            self.classes_ = problem.classes
+        owner = type(self).__name__
+        self.best_estimator_ = FittedPipeline(
+            result.schema, tuning.blend, problem.task, problem.classes, self.on_unknown, owner
+        )
+        self.best_params_: dict[str, Any] = {
+            "strategy": tuning.choice.strategy,
+            "members": [{"model": m.name, "weight": m.weight, "params": dict(m.params)} for m in tuning.blend.members],
+            "temperature": tuning.blend.postprocess.temperature,
+            "threshold": tuning.blend.postprocess.threshold,
+        }
+        honest = result.evaluation.honest
+        self.best_score_ = float(honest.value) if honest is not None and honest.value is not None else tuning.best.score
+        self.leaderboard_ = leaderboard(result)
+        self.cv_results_ = cv_results(tuning)
+        self.history_ = history(tuning)
+        self.timings_ = dict(result.timings)
+        self.findings_ = result.findings
+        self.decisions_ = result.decisions
+        self.splits_ = result.splits
+        self.problem_ = problem
+        self.schema_ = result.schema
+        self.feature_metadata_ = pd.DataFrame(result.features.metadata(result.view))
+        self.evaluation_ = result.evaluation
+        self.interpretation_ = result.interpretation
+        self.feature_importances_ = feature_importances(result)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "best_estimator_")
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Predict.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Raw rows; columns of a frame in any order.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Labels, values, or scores to rank by (greater comes first).
+
+        Raises
+        ------
+        MissingColumns
+            Columns known from `fit` are missing.
+        InvalidCell
+            A cell cannot be read; column, row and value are named.
+        """
+        self._check_columns(X)
+        return self.best_estimator_.predict(X)
+
+    @available_if(_has_classes)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Raw rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            Columns in the order of `classes_`; rows sum to 1.
+        """
+        self._check_columns(X)
+        return self.best_estimator_.predict_proba(X)
+
+    def predict_interval(self, X: Any, *, alpha: float = 0.05) -> NDArray[Any]:
+        """Interval or set that holds the truth with a probability of at least 1 − `alpha`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Raw rows.
+        alpha : float, default=0.05
+            Share of rows whose truth may lie outside.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2) or bool ndarray of shape (n_samples, n_classes)
+            Lower and upper end (regression), or which classes belong to the set.
+
+        Raises
+        ------
+        InvalidParameter
+            `alpha` is not between 0 and 1, or the task is ranking.
+
+        References
+        ----------
+        Lei et al. (2018), Distribution-free predictive inference for regression; from out-of-fold residuals.
+        """
+        self._check_columns(X)
+        raw = self.best_estimator_.predict_raw(X)
+        post = self.best_estimator_.blend.postprocess
+        return post.interval(raw, alpha) if self.task_ is Task.REGRESSION else post.prediction_set(raw, alpha)
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """The engineered features, as the heaviest member of the ensemble sees them, fitted on all rows.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Raw rows.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features_out)
+            One column per row of `feature_metadata_`; a frame with `set_output(transform="pandas")`.
+        """
+        self._check_columns(X)
+        return self._result.view.transform(self.best_estimator_.read(X))
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the features that `transform` makes.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Not needed: the names are those of `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_features_out,)
+            Names, as in `feature_metadata_`.
+        """
+        check_is_fitted(self)
+        return np.asarray(self._result.view.feature_names, dtype=object)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> float:
+        """Score by `scoring` if it was given, else accuracy, R² or NDCG.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Raw rows.
+        y : array-like of shape (n_samples,)
+            True classes, values or grades.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        groups : array-like of shape (n_samples,), default=None
+            Queries when ranking; None: all rows are one query.
+
+        Returns
+        -------
+        float
+            Greater is better.
+        """
+        check_is_fitted(self)
+        if self.scoring not in ("auto", None):
+            return self._score_by_scoring(X, y, sample_weight, groups)
+        predicted = self.predict(X)
+        if self.task_.is_classification:
+            return float(accuracy_score(y, predicted, sample_weight=sample_weight))
+        if self.task_ is Task.REGRESSION:
+            return float(r2_score(y, predicted, sample_weight=sample_weight))
+        if groups is None and len(predicted) > 1:
+            return float(ndcg_score([np.asarray(y, dtype=float)], [predicted]))
+        return self._score_by_scoring(X, y, sample_weight, groups)
+
+    def _score_by_scoring(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> float:
+        codes, raw, weight, group = self._judged(X, y, sample_weight, groups)
+        scoring = None if self.scoring == "auto" else self.scoring
+        scorer = resolve_scoring(scoring, self.task_, self.problem_.classes, self.problem_.positive)
+        return float(scorer(codes, raw, weight, group))
+
+    def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Evaluation:
+        """Every metric on a test set that `fit` has not seen, beside the baseline's.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Raw rows.
+        y : array-like of shape (n_samples,)
+            True classes, values or grades.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        groups : array-like of shape (n_samples,), default=None
+            Queries when ranking.
+
+        Returns
+        -------
+        Evaluation
+            Also kept as `test_evaluation_`.
+        """
+        codes, raw, weight, group = self._judged(X, y, sample_weight, groups)
+        post = self.best_estimator_.blend.postprocess
+        baseline = np.broadcast_to(self._result.evidence["baseline"].mean(axis=0), raw.shape).copy()
+        self.test_evaluation_ = evaluate(
+            task=self.task_,
+            scoring=self.problem_.scoring,
+            y=codes,
+            prediction=raw,
+            weight=weight,
+            group=group,
+            baseline_prediction=baseline,
+            classes=self.problem_.classes,
+            threshold=post.threshold,
+            on="test rows",
+        )
+        return self.test_evaluation_
+
+    def _judged(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any
+    ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.float64] | None, NDArray[np.int64] | None]:
+        """Encoded targets, raw predictions, weights and groups of rows to be judged."""
+        self._check_columns(X)
+        raw = self.best_estimator_.predict_raw(X)
+        weight, group = read_weights(sample_weight, len(raw)), read_groups(groups, len(raw))
+        classes = self.problem_.classes
+        if classes is None:
+            codes = read_target(y, self.task_.family, len(raw), type(self).__name__).values
+            is_ranking = self.task_ is Task.RANKING
+            return codes, raw, weight, np.zeros(len(raw), dtype=np.int64) if is_ranking and group is None else group
+        values = np.asarray(y).ravel()
+        if len(values) != len(raw):
+            raise InvalidInput(
+                f"Found input variables with inconsistent numbers of samples: [{len(raw)}, {len(values)}]."
+            )
+        place = {label: i for i, label in enumerate(classes.tolist())}
+        unknown = sorted({repr(v) for v in values.tolist() if v not in place})
+        if unknown:
+            raise InvalidInput(f"y holds classes that were not in fit: {', '.join(unknown[:5])}.")
+        return np.array([place[v] for v in values.tolist()], dtype=np.int64), raw, weight, None
+
+    def explain(self, X: Any, *, n_background: int = 50, max_rows: int = 100) -> pd.DataFrame:
+        """Shapley values of the input columns for each row, for the final ensemble.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows to explain.
+        n_background : int, default=50
+            Reference rows that "not knowing" a column is averaged over.
+        max_rows : int, default=100
+            Largest number of rows; more are an error, since each costs seconds on wide tables.
+
+        Returns
+        -------
+        DataFrame
+            One row per row of X (and class, when there are more than two) and one column per used input column, plus
+            `base_value`; a row's values and its base value sum to the prediction (binary: probability of
+            `classes_[1]`).
+
+        References
+        ----------
+        Lundberg and Lee (2017), A unified approach to interpreting model predictions; permutation sampling by shap.
+        """
+        from automl_wf.interpretation.shapley import shapley_values
+
+        self._check_columns(X)
+        table = self.best_estimator_.read(X)
+        if table.n_rows > max_rows:
+            raise InvalidInput(
+                f"explain takes at most {max_rows} rows at a time, got {table.n_rows}: pass X.head({max_rows})."
+            )
+        background = self.best_estimator_.read(self._result.reference)
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        return shapley_values(
+            self.best_estimator_.blend.predict,
+            table,
+            background.take(slice(0, n_background)),
+            class_names=None if self.problem_.classes is None else self.problem_.classes.tolist(),
+            index=index,
+            seed=self._result.seed % 2**32,
+        )
+
+    def refit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
+        """The same recipe on new rows, without a search.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            The new table.
+        y : array-like of shape (n_samples,)
+            Classes, values or relevance grades.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+        groups : array-like of shape (n_samples,), default=None
+            Groups or queries.
+
+        Returns
+        -------
+        WorkflowEstimator
+            A new fitted estimator with the members of this one; this one stays as it is.
+        """
+        check_is_fitted(self)
+        challenger = clone(self)
+        recipe = [(m["model"], m["params"]) for m in self.best_params_["members"]]
+        config = {**challenger._checked_parameters(), "task": self.task_.family, "recipe": recipe}
+        fitted: Self = challenger._fit(config, X, y, sample_weight, groups)
+        return fitted
+
+    def to_onnx(self) -> ModelProto:
+        """The whole pipeline as one ONNX graph, compared with `predict` before it is returned.
+
+        Returns
+        -------
+        ModelProto
+            Inputs: one per used column, or the tensor `X` after a fit on an array. Outputs: `label` and
+            `probabilities`, or `prediction`.
+
+        Raises
+        ------
+        NotExportable
+            A member has no exact graph, or graph and predict differ (`ParityError`).
+        """
+        check_is_fitted(self)
+        model, _ = self.best_estimator_.to_onnx(self._result.reference)
+        return model
+
+    def export(
+        self,
+        path: str | Path,
+        info: Mapping[str, Any] | None = None,
+        strict: bool = False,
+        include_samples: bool = False,
+    ) -> Package:
+        """Write a package: graph, model card, service, monitoring and tests that have been run.
+
+        Parameters
+        ----------
+        path : path
+            Folder to write; an unchanged package there is replaced, anything else in the way is an error.
+        info : mapping, default=None
+            What only the owner can say: owner, contact, licence, purpose …
+        strict : bool, default=False
+            Raise when there is no exact graph or a check fails, instead of writing a package that says so.
+        include_samples : bool, default=False
+            Ship real rows as test data instead of synthetic ones.
+
+        Returns
+        -------
+        Package
+            Path, checklist and completeness of the card.
+
+        Raises
+        ------
+        PackageExists
+            Something that `export` did not write is in the way; it stays as it was.
+        NotExportable
+            With `strict=True`, if there is no exact graph.
+        """
+        from automl_wf.deployment import deploy
+
+        check_is_fitted(self)
+        return deploy(subject_of(self, self._result), path, info=info, strict=strict, include_samples=include_samples)
+
+    def report(self, path: str | Path) -> Path:
+        """Write one self-contained HTML page about the fit.
+
+        Parameters
+        ----------
+        path : path
+            File to write.
+
+        Returns
+        -------
+        Path
+            The file.
+        """
+        from automl_wf.deployment.report import write_report
+
+        check_is_fitted(self)
+        return write_report(subject_of(self, self._result), path)
+
+    def _check_columns(self, X: Any) -> None:
+        """Warn about names that came or went since `fit`, and once about columns that are ignored."""
+        check_is_fitted(self)
+        is_named = isinstance(X, pd.DataFrame) and all(isinstance(c, str) for c in X.columns)
+        knows_names = hasattr(self, "feature_names_in_")
+        owner = type(self).__name__
+        if knows_names and not isinstance(X, pd.DataFrame):
+            warnings.warn(
+                f"X does not have valid feature names, but {owner} was fitted with feature names",
+                UserWarning,
+                stacklevel=3,
+            )
+        if is_named and not knows_names:
+            warnings.warn(
+                f"X has feature names, but {owner} was fitted without feature names", UserWarning, stacklevel=3
+            )
+        if is_named and knows_names:
+            extra = [c for c in X.columns if c not in set(self.feature_names_in_)]
+            new = [c for c in extra if c not in self._said_extra]
+            if new:
+                self._said_extra.update(new)
+                warnings.warn(
+                    f"X has columns that were not there in fit and are ignored: {', '.join(map(repr, new[:5]))}"
+                    f"{' …' if len(new) > 5 else ''}.",
+                    WorkflowWarning,
+                    stacklevel=3,
+                )
+
+
+class _FixedTask(WorkflowEstimator):
+    """An estimator whose task is known before `fit`, so that `is_classifier` and the like are right from the start."""
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        k: v for k, v in WorkflowEstimator._parameter_constraints.items() if k != "task"
+    }
+
+    def __init__(
+        self,
+        *,
+        scoring: Any = "auto",
+        time_budget: float | None = 60.0,
+        n_iter: int | None = None,
+        preset: str = "balanced",
+        estimators: Any = "auto",
+        cv: Any = "auto",
+        schema: Mapping[Any, str] | None = None,
+        pos_label: Any = None,
+        sensitive: list[Any] | None = None,
+        business: Mapping[str, Any] | None = None,
+        requirements: Mapping[str, Any] | None = None,
+        max_predict_time: float | None = None,
+        memory_limit: float | str | None = None,
+        on_unknown: str = "ignore",
+        checkpoint: str | Path | None = None,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        verbose: int = 1,
+    ) -> None:
+        super().__init__(
+            scoring=scoring,
+            time_budget=time_budget,
+            n_iter=n_iter,
+            preset=preset,
+            estimators=estimators,
+            cv=cv,
+            schema=schema,
+            pos_label=pos_label,
+            sensitive=sensitive,
+            business=business,
+            requirements=requirements,
+            max_predict_time=max_predict_time,
+            memory_limit=memory_limit,
+            on_unknown=on_unknown,
+            checkpoint=checkpoint,
+            n_jobs=n_jobs,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        del self.task
+
+
+def _document_parameters(cls: type[_FixedTask]) -> type[_FixedTask]:
+    """Give a kin the sections of WorkflowEstimator that it shares: everything but the task."""
+    shared = inspect.cleandoc(WorkflowEstimator.__doc__ or "")
+    shared = shared[shared.index("Parameters\n") : shared.index("See Also\n")]
+    start, end = shared.index("task :"), shared.index("scoring :")
+    own = inspect.cleandoc(cls.__doc__ or "")
+    place = own.index("See Also\n")
+    cls.__doc__ = own[:place] + shared[:start] + shared[end:] + own[place:] + "\n"
+    return cls
+
+
+@_document_parameters
+class WorkflowClassifier(_FixedTask):
+    """AutoML for classes: `WorkflowEstimator` with the task fixed, so that outer cross-validation stratifies.
+
+    Parameters and attributes are those of `WorkflowEstimator`, without `task`.
+
+    See Also
+    --------
+    WorkflowEstimator : All parameters and attributes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from automl_wf import WorkflowClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> WorkflowClassifier(n_iter=3, random_state=0, verbose=0).fit(X, y).predict_proba(X).shape
+    (150, 3)
+    """
+
+    _fixed_task: ClassVar[str | None] = "classification"
+
+
+@_document_parameters
+class WorkflowRegressor(_FixedTask):
+    """AutoML for numbers: `WorkflowEstimator` with the task fixed.
+
+    Parameters and attributes are those of `WorkflowEstimator`, without `task`.
+
+    See Also
+    --------
+    WorkflowEstimator : All parameters and attributes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from automl_wf import WorkflowRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> WorkflowRegressor(n_iter=3, random_state=0, verbose=0).fit(X, y).predict_interval(X[:5]).shape
+    (5, 2)
+    """
+
+    _fixed_task: ClassVar[str | None] = "regression"
+
+
+@_document_parameters
+class WorkflowRanker(_FixedTask):
+    """AutoML for ranking: y holds relevance grades, `groups` the queries; without `groups` all rows are one query.
+
+    Parameters and attributes are those of `WorkflowEstimator`, without `task`.
+
+    See Also
+    --------
+    WorkflowEstimator : All parameters and attributes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from automl_wf import WorkflowRanker
+    >>> rng = np.random.default_rng(0)
+    >>> X, queries = rng.normal(size=(200, 3)), np.repeat(np.arange(20), 10)
+    >>> y = (X[:, 0] > 0).astype(int)
+    >>> WorkflowRanker(n_iter=3, random_state=0, verbose=0).fit(X, y, groups=queries).predict(X).shape
+    (200,)
+    """
+
+    _fixed_task: ClassVar[str | None] = "ranking"

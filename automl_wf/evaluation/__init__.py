@@ -1,0 +1,205 @@
+"""Stage 6: `evaluate` → `Evaluation`: what the model is worth on rows it has not seen, as facts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_wf.core.metrics import Codes, Floats, Scoring
+from automl_wf.core.tasks import Task
+from automl_wf.evaluation.bias_correction import HonestScore, bias_corrected
+from automl_wf.evaluation.calibration import Calibration, calibrate
+from automl_wf.evaluation.curves import Curve, Residuals, roc_and_pr_curves, summarise_residuals
+from automl_wf.evaluation.scores import (
+    ClassReport,
+    Confusion,
+    Held,
+    Queries,
+    Resampling,
+    Score,
+    class_reports,
+    confusion,
+    score_all,
+    summarise_queries,
+)
+
+__all__ = ["Evaluation", "HonestScore", "Score", "bias_corrected", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model is worth on rows it has not seen.
+
+    Parameters
+    ----------
+    task : Task
+        What is predicted.
+    on : str
+        Which rows: "out-of-fold predictions", "test set".
+    n_rows : int
+        How many.
+    primary : str
+        Name of the score that was optimised.
+    scores : tuple of Score
+        Every metric that applies, beside the baseline's.
+    resampling : Resampling
+        How the intervals of the scores were got.
+    honest : HonestScore or None
+        The primary score corrected for the choice among many, greater is better.
+    confusion, report, roc, pr, calibration
+        Classification only; empty or None otherwise.
+    residuals : Residuals or None
+        Regression only.
+    queries : Queries or None
+        Ranking only.
+    """
+
+    task: Task
+    on: str
+    n_rows: int
+    primary: str
+    scores: tuple[Score, ...]
+    resampling: Resampling
+    honest: HonestScore | None = None
+    confusion: Confusion | None = None
+    report: tuple[ClassReport, ...] = ()
+    roc: tuple[Curve, ...] = ()
+    pr: tuple[Curve, ...] = ()
+    calibration: Calibration | None = None
+    residuals: Residuals | None = None
+    queries: Queries | None = None
+
+    def score(self, name: str) -> Score:
+        """The score of that name.
+
+        Raises
+        ------
+        KeyError
+            There is none; the message lists those there are.
+        """
+        for score in self.scores:
+            if score.name == name:
+                return score
+        raise KeyError(f"no score {name!r}: there are {', '.join(s.name for s in self.scores)}")
+
+    @property
+    def primary_score(self) -> Score:
+        """The score that was optimised, in its natural form."""
+        return self.score(self.primary)
+
+    @property
+    def beats_baseline(self) -> bool | None:
+        """Whether the model is better than the baseline beyond chance; None: there is nothing to tell it by.
+
+        Judged by the interval of the honest score, or where there is none by that of the primary score.
+        """
+        primary = self.primary_score
+        baseline, low, high = primary.baseline, primary.low, primary.high
+        if baseline is None:
+            return None
+        if self.honest is not None and self.honest.interval is not None:
+            worst = self.honest.interval[0]
+        elif low is not None and high is not None:
+            worst = low if primary.greater_is_better else -high
+        else:
+            return None
+        return worst > (baseline if primary.greater_is_better else -baseline)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; what is not a finite number is None."""
+        facts: dict[str, Any] = _plain(self)
+        return facts
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, Task):
+        return value.value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def evaluate(
+    *,
+    task: Task,
+    scoring: Scoring,
+    y: NDArray[Any],
+    prediction: Floats,
+    weight: Floats | None = None,
+    group: Codes | None = None,
+    baseline_prediction: Floats | None = None,
+    classes: NDArray[Any] | None = None,
+    threshold: float | None = None,
+    honest: HonestScore | None = None,
+    on: str = "out-of-fold predictions",
+    n_bootstraps: int = 200,
+    max_rows: int = 5000,
+    seed: int = 0,
+) -> Evaluation:
+    """Measure predictions of held-out rows.
+
+    Parameters
+    ----------
+    task : Task
+        What is predicted.
+    scoring : Scoring
+        What was optimised; its `pos_index` says which class is positive.
+    y : ndarray of shape (n_rows,)
+        Class codes, values or grades.
+    prediction : ndarray of shape (n_rows, n_classes) or (n_rows,)
+        Probabilities, values or scores.
+    weight, group : ndarray of shape (n_rows,) or None, default=None
+        Row weights; groups (queries for ranking), which are resampled whole.
+    baseline_prediction : ndarray like `prediction`, or None, default=None
+        The baseline's on the same rows.
+    classes : ndarray of shape (n_classes,) or None, default=None
+        Labels in order of their codes. None: the codes.
+    threshold : float or None, default=None
+        Decision threshold for class 1.
+    honest : HonestScore or None, default=None
+        From `bias_corrected`, to be reported beside.
+    on : str, default="out-of-fold predictions"
+        Which rows these are.
+    n_bootstraps, max_rows : int, default=200, 5000
+        Bound the work for the intervals.
+    seed : int, default=0
+        Seed of the resampling.
+
+    Returns
+    -------
+    Evaluation
+        Facts.
+    """
+    held = Held(task, y, prediction, weight, group, threshold)
+    baseline = None
+    if baseline_prediction is not None:
+        # The threshold was chosen for the model: the baseline predicts its most probable class.
+        baseline = Held(task, y, baseline_prediction, weight, group)
+    scores, resampling = score_all(held, baseline, scoring, n_bootstraps=n_bootstraps, max_rows=max_rows, seed=seed)
+    facts: dict[str, Any] = {}
+    if task.is_classification:
+        labels = tuple(range(prediction.shape[1])) if classes is None else tuple(np.asarray(classes).tolist())
+        roc, pr = roc_and_pr_curves(held, labels, scoring.pos_index)
+        facts = {
+            "confusion": confusion(held, labels),
+            "report": class_reports(held, labels),
+            "roc": roc,
+            "pr": pr,
+            "calibration": calibrate(held, labels, scoring.pos_index),
+        }
+    elif task is Task.REGRESSION:
+        facts = {"residuals": summarise_residuals(held)}
+    else:
+        facts = {"queries": summarise_queries(held)}
+    primary = next(s.name for s in scores if s.is_primary)
+    return Evaluation(task, on, len(y), primary, scores, resampling, honest, **facts)

@@ -1,0 +1,166 @@
+"""Numbers for learners that multiply and add: no gaps, no extremes, comparable sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import gen_batches
+
+from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
+
+_LARGEST = 1e150
+_ROWS_AT_ONCE = 1 << 14
+
+
+class NumericScaler(FeatureTransformer[Numbers]):
+    """Fill gaps, clip extremes, take the logarithm of skewed columns, standardise, and tell where gaps were.
+
+    Per column, learnt from the training rows: gaps are filled with the median; values are clipped to
+    [q − (Q − q), Q + (Q − q)] where q and Q are the quantiles `tail` and 1 − `tail` (the range, where they are equal):
+    far enough to leave normal and uniform columns alone, near enough that no value is worth a thousand others; a
+    column whose skewness is beyond `max_skewness`, and at least a quarter smaller afterwards, becomes
+    sign(x) · log(1 + |x| / u) with u the median of |x|; then mean 0 and standard deviation 1. A column without
+    variation becomes 0.
+
+    Columns with gaps in training have an indicator, 1 where the value is missing. Weights are not used.
+
+    Parameters
+    ----------
+    tail : float, default=0.005
+        Share of the rows beyond each of the two quantiles.
+    max_skewness : float, default=2.0
+        Largest absolute skewness that is left as it is.
+
+    Attributes
+    ----------
+    fill_, lower_, upper_, unit_, center_, scale_ : ndarray of shape (n_columns,)
+        What is filled in, the bounds, the unit of the logarithm (0: none), mean and standard deviation.
+    gaps_ : ndarray of shape (n_indicators,)
+        Places of the columns that have an indicator.
+    """
+
+    is_in_place: ClassVar[bool] = True
+
+    def __init__(self, tail: float = 0.005, max_skewness: float = 2.0) -> None:
+        self.tail = tail
+        self.max_skewness = max_skewness
+
+    def fit(self, block: Numbers, y: NDArray[Any] | None = None, weight: Numbers | None = None) -> Self:
+        """Learn from the training rows.
+
+        Parameters
+        ----------
+        block : ndarray of shape (n_rows, n_columns)
+            Numbers; NaN is missing.
+        y, weight : ignored
+
+        Returns
+        -------
+        NumericScaler
+        """
+        n_columns = block.shape[1]
+        gaps, learnt = [], np.zeros((6, n_columns))
+        for j in range(n_columns):
+            is_missing = np.isnan(block[:, j])
+            n_missing = int(is_missing.sum())
+            values = block[~is_missing, j] if n_missing else block[:, j]
+            learnt[:, j] = _learn_column(values, n_missing, self.tail, self.max_skewness).row()
+            if n_missing:
+                gaps.append(j)
+        self.fill_, self.lower_, self.upper_, self.unit_, self.center_, self.scale_ = learnt
+        self.gaps_ = np.array(gaps, dtype=np.int64)
+        self.n_features_out_ = n_columns + len(gaps)
+        return self
+
+    def write(self, block: Numbers, out: Numbers) -> None:
+        """Write the scaled columns, then the indicators; a few thousand rows at a time."""
+        n_columns, is_logged = len(self.fill_), np.flatnonzero(self.unit_)
+        for rows in gen_batches(len(block), _ROWS_AT_ONCE):
+            is_missing = np.isnan(block[rows])
+            x = np.clip(np.where(is_missing, self.fill_, block[rows]), self.lower_, self.upper_)
+            if len(is_logged):
+                x[:, is_logged] = _signed_log(x[:, is_logged], self.unit_[is_logged])
+            out[rows, :n_columns] = (x - self.center_) / self.scale_
+            out[rows, n_columns:] = is_missing[:, self.gaps_]
+
+    def features(self, input_names: Sequence[str]) -> list[Feature]:
+        """One per column with its name, then `<column>_missing` for each indicator."""
+        scaled = [Feature(name, "numeric", (name,), self._formula(j, name)) for j, name in enumerate(input_names)]
+        having_gaps = [input_names[j] for j in self.gaps_]
+        missing = [Feature(f"{n}_missing", "indicator", (n,), f"1 if {n} is missing, else 0") for n in having_gaps]
+        return scaled + missing
+
+    def _formula(self, j: int, name: str) -> str:
+        if self.lower_[j] == self.upper_[j]:
+            return "0: the column did not vary in training"
+        clipped = f"{name} (missing: {self.fill_[j]:.6g}) clipped to [{self.lower_[j]:.6g}, {self.upper_[j]:.6g}]"
+        if self.unit_[j]:
+            clipped = f"sign(x) log(1 + |x| / {self.unit_[j]:.6g}) of {clipped}"
+        return f"({clipped}, minus {self.center_[j]:.6g}) divided by {self.scale_[j]:.6g}"
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    fill: float
+    lower: float
+    upper: float
+    unit: float
+    center: float
+    scale: float
+
+    def row(self) -> tuple[float, ...]:
+        return self.fill, self.lower, self.upper, self.unit, self.center, self.scale
+
+
+def _learn_column(values: Numbers, n_missing: int, tail: float, max_skewness: float) -> _Scaling:
+    if not len(values):
+        return _Scaling(0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+    values = np.clip(values, -_LARGEST, _LARGEST)
+    low, fill, high = (float(q) for q in np.quantile(values, [tail, 0.5, 1 - tail]))
+    lower, upper = low - (high - low), high + (high - low)
+    if low == high:
+        lower, upper = float(values.min()), float(values.max())
+    values = np.clip(values, lower, upper)
+    if _is_constant(values):
+        return _Scaling(fill, fill, fill, 0.0, fill, 1.0)
+    unit = _log_unit(values, max_skewness)
+    filled = np.array([fill])
+    if unit:
+        values, filled = _signed_log(values, unit), _signed_log(filled, unit)
+    share = n_missing / (n_missing + len(values))
+    center = (1 - share) * float(values.mean()) + share * float(filled[0])
+    variance = (1 - share) * float(np.square(values - center).mean()) + share * (float(filled[0]) - center) ** 2
+    return _Scaling(fill, lower, upper, unit, center, float(np.sqrt(variance)))
+
+
+def _is_constant(values: Numbers) -> bool:
+    low, high = float(values.min()), float(values.max())
+    smallest = 64 * float(np.finfo(np.float64).eps) * max(abs(low), abs(high))
+    return high - low <= max(smallest, 1 / _LARGEST)
+
+
+def _log_unit(values: Numbers, max_skewness: float) -> float:
+    """Unit of the signed logarithm; 0 where it is not called for."""
+    skewness = abs(_skewness(values))
+    if skewness <= max_skewness:
+        return 0.0
+    sizes = np.abs(values)
+    unit = float(np.median(sizes)) or float(sizes.mean())
+    return unit if abs(_skewness(_signed_log(values, unit))) < 0.75 * skewness else 0.0
+
+
+def _skewness(values: Numbers) -> float:
+    z = values - values.mean()
+    deviation = np.sqrt(np.mean(z * z))
+    z /= deviation
+    return float(np.mean(z * z * z))
+
+
+def _signed_log(values: Numbers, unit: float | Numbers) -> Numbers:
+    # log(1 + x), not log1p(x): the graph has no other, and both sides must agree.
+    logged: Numbers = np.sign(values) * np.log(1.0 + np.abs(values) / unit)
+    return logged

@@ -1,0 +1,344 @@
+"""Which transformer for which kind of column: three views of one table, as recipes that every fold fits for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils import gen_batches
+
+from automl_wf.core.schema import Column, ColumnKind, Edge, Schema
+from automl_wf.core.table import Table
+from automl_wf.core.tasks import Task
+from automl_wf.feature_engineering.base import Block, Feature, FeatureTransformer, Numbers, seen_levels
+from automl_wf.feature_engineering.category_codes import CategoryCodes
+from automl_wf.feature_engineering.civil_time import varying_parts
+from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
+from automl_wf.feature_engineering.datetime_parts import DatetimeParts
+from automl_wf.feature_engineering.numeric_pass import NumericPass
+from automl_wf.feature_engineering.numeric_scaler import NumericScaler
+from automl_wf.feature_engineering.one_hot import OneHot
+from automl_wf.feature_engineering.target_statistics import TargetStatistics
+
+_MAX_ONE_HOT_LEVELS = 50
+_MAX_ONE_HOT_WIDTH = 1000
+_ROWS_AT_ONCE = 1 << 12
+_CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One transformer and the columns it is given.
+
+    Parameters
+    ----------
+    transformer : FeatureTransformer
+        Fitted already if it learns nothing from rows, or if the step belongs to a FittedView.
+    positions : tuple of int
+        The columns, by their place in the schema; all of one edge.
+    names : tuple of str
+        Their names.
+    edge : {"double", "string", "int64"}
+        The edge they share.
+    """
+
+    transformer: FeatureTransformer[Any]
+    positions: tuple[int, ...]
+    names: tuple[str, ...]
+    edge: Edge
+
+    def read(self, table: Table) -> Block:
+        """The block of the table that the transformer is given."""
+        if self.edge == "double":
+            return table.numbers(self.positions)
+        return table.strings(self.positions) if self.edge == "string" else table.times(self.positions)
+
+    def fit(self, table: Table, y: NDArray[Any] | None, weight: Numbers | None, seed: int) -> Step:
+        """The step with a fitted transformer; itself if there is nothing to learn from rows."""
+        if not self.transformer.is_fitted_on_rows:
+            return self
+        transformer = clone(self.transformer)
+        if "random_state" in transformer.get_params():
+            transformer.set_params(random_state=seed)
+        return Step(transformer.fit(self.read(table), y, weight), self.positions, self.names, self.edge)
+
+    def block_within(self, table: Table, out: Numbers) -> Block:
+        """The block, read straight into `out` where the transformer allows it: wide tables are not held twice."""
+        if not self.transformer.is_in_place:
+            return self.read(table)
+        columns = [np.asarray(table.cells[position]) for position in self.positions]
+        # A few rows at a time: the columns of a long row-major matrix, one after the other, miss every cache.
+        for rows in gen_batches(table.n_rows, _ROWS_AT_ONCE):
+            for j, column in enumerate(columns):
+                out[rows, j] = column[rows]
+        return out[:, : len(self.positions)]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedView:
+    """A recipe after `fit`: turns any table of the same schema into a matrix.
+
+    Parameters
+    ----------
+    name : str
+        Name of the view.
+    steps : tuple of Step
+        Fitted, in the order of their features.
+    features : tuple of Feature
+        One per column of the matrix; names are unique.
+    order : {"C", "F"}
+        Memory order of the matrix.
+    anchor : tuple of int and edge
+        Some column of the schema and its edge: where the graph of a view without features counts its rows.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    features: tuple[Feature, ...]
+    order: Literal["C", "F"]
+    anchor: tuple[int, Edge]
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the matrix; at least 1."""
+        return len(self.features)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Unique names of the columns."""
+        return tuple(f.name for f in self.features)
+
+    @property
+    def parents(self) -> tuple[tuple[str, ...], ...]:
+        """Input columns that each column is made of."""
+        return tuple(f.parents for f in self.features)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kind of each column, as in `Feature`."""
+        return tuple(f.kind for f in self.features)
+
+    @property
+    def categorical(self) -> tuple[int, ...]:
+        """Places of native category codes."""
+        return tuple(i for i, f in enumerate(self.features) if f.kind == "code")
+
+    def transform(self, table: Table) -> Numbers:
+        """Features of new rows.
+
+        Parameters
+        ----------
+        table : Table
+            Rows of the schema that the view was fitted on.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features)
+        """
+        X = self._empty(table.n_rows)
+        for step, out in self._outputs(X):
+            step.transformer.write(step.block_within(table, out), out)
+        return X
+
+    def transform_training(
+        self, table: Table, y: NDArray[Any] | None, weight: Numbers | None, group: NDArray[Any] | None = None
+    ) -> Numbers:
+        """Features of the rows the view was fitted on: target statistics are cross-fitted.
+
+        Parameters
+        ----------
+        table, y, weight
+            What `fit` was given.
+        group : ndarray of shape (n_rows,), default=None
+            Rows of one group share a part of the cross-fit.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features)
+        """
+        X = self._empty(table.n_rows)
+        for step, out in self._outputs(X):
+            step.transformer.write_training(step.block_within(table, out), y, weight, group, out)
+        return X
+
+    def _empty(self, n_rows: int) -> Numbers:
+        # Filled, not only allocated: pages are first touched in order, which is ten times faster in some containers.
+        return np.full((n_rows, self.n_features), 0.0, order=self.order)
+
+    def _outputs(self, X: Numbers) -> list[tuple[Step, Numbers]]:
+        ends = np.cumsum([0, *(s.transformer.n_features_out_ for s in self.steps)])
+        return [(s, X[:, a:b]) for s, a, b in zip(self.steps, ends[:-1], ends[1:], strict=True) if a < b]
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How a view is made: steps not yet fitted.
+
+    Parameters
+    ----------
+    name : str
+        Name of the view.
+    steps : tuple of Step
+        In the order of their features.
+    order : {"C", "F"}
+        Memory order of the matrices: column-major fills fastest, row-major suits learners that multiply.
+    anchor : tuple of int and edge
+        As in FittedView.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    order: Literal["C", "F"]
+    anchor: tuple[int, Edge]
+
+    @property
+    def is_fitted_on_rows(self) -> bool:
+        """Whether folds differ; if not, one matrix of all rows serves every fold."""
+        return any(step.transformer.is_fitted_on_rows for step in self.steps)
+
+    def fit(
+        self, table: Table, y: NDArray[Any] | None = None, weight: Numbers | None = None, *, seed: int = 0
+    ) -> FittedView:
+        """Fit every step.
+
+        Parameters
+        ----------
+        table : Table
+            Training rows.
+        y : ndarray of shape (n_rows,)
+            Class codes, values or grades; only target statistics read it.
+        weight : ndarray of shape (n_rows,), default=None
+            Sample weights.
+        seed : int, default=0
+            Seed of the parts of the cross-fit.
+
+        Returns
+        -------
+        FittedView
+        """
+        steps = tuple(step.fit(table, y, weight, seed) for step in self.steps)
+        features = [f for step in steps for f in step.transformer.features(step.names)]
+        return FittedView(self.name, steps, _unique(features or [_CONSTANT]), self.order, self.anchor)
+
+    def fit_transform(
+        self,
+        table: Table,
+        y: NDArray[Any] | None,
+        weight: Numbers | None = None,
+        *,
+        seed: int = 0,
+        group: NDArray[Any] | None = None,
+    ) -> tuple[FittedView, Numbers]:
+        """Fit every step and return the features of the training rows, target statistics cross-fitted.
+
+        Parameters
+        ----------
+        table, y, weight, seed
+            As in `fit`.
+        group : ndarray of shape (n_rows,), default=None
+            Rows of one group share a part of the cross-fit.
+
+        Returns
+        -------
+        view : FittedView
+        X : ndarray of shape (n_rows, n_features)
+        """
+        view = self.fit(table, y, weight, seed=seed)
+        return view, view.transform_training(table, y, weight, group)
+
+
+@dataclass(frozen=True, eq=False)
+class FeaturePlan:
+    """The views of one table.
+
+    Parameters
+    ----------
+    views : mapping of str to Recipe
+        "tree" (numbers with gaps, native category codes, calendar parts), "target" (the same with target statistics
+        in place of codes) and "dense" (imputed, scaled, one-hot, cycles). Without categories the first two are one.
+    """
+
+    views: Mapping[str, Recipe]
+
+    def metadata(self, fitted: FittedView) -> list[dict[str, Any]]:
+        """Name, kind, parents and formula of each feature of a fitted view, as plain JSON types."""
+        return [
+            {"name": f.name, "kind": f.kind, "parents": list(f.parents), "formula": f.formula} for f in fitted.features
+        ]
+
+
+def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> FeaturePlan:
+    """Decide how each used column enters each view, from its kind and its cells but never from the target.
+
+    Parameters
+    ----------
+    schema : Schema
+        The input.
+    task : Task
+        What is predicted.
+    n_classes : int
+        Number of classes; 1 for values and grades.
+    table : Table
+        All rows of `fit`: vocabularies and the calendar parts that vary are read from them, so that the tree view is
+        the same in every fold.
+
+    Returns
+    -------
+    FeaturePlan
+    """
+    first = (schema.used or schema.columns)[0]
+    anchor: tuple[int, Edge] = (first.position, first.edge)
+    numbers = schema.of_kind(ColumnKind.NUMERIC, ColumnKind.BOOLEAN)
+    categories = schema.of_kind(ColumnKind.CATEGORICAL)
+    times = schema.of_kind(ColumnKind.DATETIME)
+    vocabularies = [seen_levels(column) for column in table.strings(_positions(categories))]
+    many = tuple(c for c, levels in zip(categories, vocabularies, strict=True) if len(levels) > _MAX_ONE_HOT_LEVELS)
+    zones = [c.time_zone for c in times]
+    parts = varying_parts(table.times(_positions(times)), zones)
+
+    passed = _step(NumericPass().fit(np.empty((0, len(numbers)))), numbers)
+    codes = _step(CategoryCodes(vocabularies).fit([]), categories)
+    calendar = _step(DatetimeParts(zones, parts).fit(np.empty((0, len(times)), dtype=np.int64)), times)
+    statistics = TargetStatistics(n_classes if task.is_classification else 1)
+    one_hot = OneHot(max_levels=min(_MAX_ONE_HOT_LEVELS, max(5, _MAX_ONE_HOT_WIDTH // max(len(categories), 1))))
+    dense = (
+        *_step(NumericScaler(), numbers),
+        *_step(one_hot, categories),
+        *_step(statistics, many),
+        *_step(DatetimeCycles(zones, parts), times),
+    )
+    tree = Recipe("tree", (*passed, *codes, *calendar), "F", anchor)
+    target = Recipe("target", (*passed, *_step(statistics, categories), *calendar), "F", anchor)
+    views = {"tree": tree, "target": target if categories else tree, "dense": Recipe("dense", dense, "C", anchor)}
+    return FeaturePlan(views)
+
+
+def _step(transformer: FeatureTransformer[Any], columns: Sequence[Column]) -> tuple[Step, ...]:
+    if not columns:
+        return ()
+    return (Step(transformer, _positions(columns), tuple(c.name for c in columns), columns[0].edge),)
+
+
+def _positions(columns: Sequence[Column]) -> tuple[int, ...]:
+    return tuple(c.position for c in columns)
+
+
+def _unique(features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """Number names that several features share: a column may be called like a feature of another one."""
+    taken: set[str] = {f.name for f in features}
+    met: set[str] = set()
+    unique = []
+    for feature in features:
+        name, k = feature.name, 2
+        if name in met:
+            while f"{name}_{k}" in taken:
+                k += 1
+            name = f"{name}_{k}"
+            taken.add(name)
+        met.add(name)
+        unique.append(replace(feature, name=name))
+    return tuple(unique)

@@ -1,0 +1,201 @@
+"""What the target was, on average, where a category had this level: many levels in few columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_wf.core.table import Strings
+from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers, look_up, seen_levels
+
+
+class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
+    r"""Smoothed mean of the target per level, and the logarithm of the level's count.
+
+    For level :math:`l` with total weight :math:`W_l` and weighted target sum :math:`S_l`, prior :math:`\bar y` (the
+    weighted mean over the training rows) and smoothing :math:`m`:
+
+    .. math:: s_l = \frac{S_l + m \bar y}{W_l + m}, \qquad c_l = \log(1 + W_l)
+
+    The target is the value or grade, the indicator of class 1 (two classes), or one indicator per class; of more than
+    `max_classes` classes only the commonest have a column. An unseen level has the prior and a count of zero.
+
+    Rows given to `fit` must not see their own target: `fit_transform` gives each of `n_folds` random parts the sums of
+    the *other* parts, with the prior of all rows, so that a level seen nowhere else looks like an unseen one and no
+    feature tells the parts apart by their prior. Counts know nothing of the target and are those of all rows.
+    Weights are divided by their mean over the rows of positive weight, so that their unit does not matter.
+
+    Parameters
+    ----------
+    n_classes : int, default=1
+        Classes of y (codes 0 … K-1); 1 for values and grades.
+    smoothing : float, default=10.0
+        Rows the prior is worth.
+    n_folds : int, default=5
+        Parts for cross-fitting.
+    max_classes : int, default=12
+        Largest number of classes that have a column.
+    random_state : int, default=0
+        Seed of the parts.
+
+    Attributes
+    ----------
+    indices_ : list of dict
+        Per column, level → row of its table.
+    tables_ : list of ndarray of shape (n_levels + 1, n_targets + 1)
+        Per column, statistics and log count per level; the last row is the unseen level.
+    targets_ : tuple of int
+        The classes that have a column; (1,) for two classes, (0,) for values.
+    prior_ : ndarray of shape (n_targets,)
+        Weighted means over the training rows.
+
+    References
+    ----------
+    D. Micci-Barreca (2001). A preprocessing scheme for high-cardinality categorical attributes in classification and
+    prediction problems. ACM SIGKDD Explorations 3(1), 27–32 (its formula with the weight n / (n + m)).
+    """
+
+    def __init__(
+        self,
+        n_classes: int = 1,
+        smoothing: float = 10.0,
+        n_folds: int = 5,
+        max_classes: int = 12,
+        random_state: int = 0,
+    ) -> None:
+        self.n_classes = n_classes
+        self.smoothing = smoothing
+        self.n_folds = n_folds
+        self.max_classes = max_classes
+        self.random_state = random_state
+
+    def fit(self, block: Sequence[Strings], y: NDArray[Any] | None = None, weight: Numbers | None = None) -> Self:
+        """Learn the statistics of every level.
+
+        Parameters
+        ----------
+        block : sequence of Strings
+            One entry per column.
+        y : ndarray of shape (n_rows,)
+            Class codes, values or grades.
+        weight : ndarray of shape (n_rows,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        TargetStatistics
+
+        Raises
+        ------
+        ValueError
+            y is not given.
+        """
+        if y is None:
+            raise ValueError("TargetStatistics.fit needs the target: expected y of shape (n_rows,), got None.")
+        weights = _unit_weights(weight, len(y))
+        self.targets_ = self._choose_targets(y, weights)
+        targets = self._indicators(y)
+        self.prior_ = weights @ targets / weights.sum()
+        self.indices_ = [{level: i for i, level in enumerate(seen_levels(column))} for column in block]
+        self.tables_ = [
+            self._table(look_up(column, index, 0), len(index), targets, weights)
+            for column, index in zip(block, self.indices_, strict=True)
+        ]
+        self.n_features_out_ = len(self.tables_) * (len(self.targets_) + 1)
+        return self
+
+    def _choose_targets(self, y: NDArray[Any], weights: Numbers) -> tuple[int, ...]:
+        if self.n_classes <= 2:
+            return (self.n_classes - 1,)
+        totals = np.bincount(y, weights=weights, minlength=self.n_classes)
+        commonest = np.argsort(-totals, kind="stable")[: self.max_classes]
+        return tuple(int(k) for k in np.sort(commonest))
+
+    def _indicators(self, y: NDArray[Any]) -> Numbers:
+        if self.n_classes == 1:
+            return np.asarray(y, dtype=np.float64)[:, None]
+        return np.asarray(y[:, None] == np.array(self.targets_), dtype=np.float64)
+
+    def _table(self, codes: NDArray[np.int64], n_levels: int, targets: Numbers, weights: Numbers) -> Numbers:
+        sums = _sums_per_code(codes, n_levels + 1, targets, weights)
+        means = self._smooth(sums[:, :-1], sums[:, -1:])
+        return np.hstack([means, np.log1p(sums[:, -1:])])
+
+    def _smooth(self, sums: Numbers, totals: Numbers) -> Numbers:
+        rows = totals + self.smoothing
+        means = (sums + self.smoothing * self.prior_) / np.where(rows > 0, rows, 1.0)
+        smoothed: Numbers = np.where(rows > 0, means, self.prior_)
+        return smoothed
+
+    def write(self, block: Sequence[Strings], out: Numbers) -> None:
+        """Write statistics and log count of each column, one column after the other."""
+        width = len(self.targets_) + 1
+        for j, (column, index, table) in enumerate(zip(block, self.indices_, self.tables_, strict=True)):
+            out[:, j * width : (j + 1) * width] = table[look_up(column, index, len(index))]
+
+    def write_training(
+        self,
+        block: Sequence[Strings],
+        y: NDArray[Any] | None,
+        weight: Numbers | None,
+        group: NDArray[Any] | None,
+        out: Numbers,
+    ) -> None:
+        """Write cross-fitted statistics of the rows given to `fit`; rows of one group share a part."""
+        if y is None:
+            raise ValueError("TargetStatistics needs the target of its training rows: got y=None.")
+        self.write(block, out)
+        parts = self._parts(len(y), group)
+        weights, targets = _unit_weights(weight, len(y)), self._indicators(y)
+        width = len(self.targets_) + 1
+        for j, (column, index) in enumerate(zip(block, self.indices_, strict=True)):
+            codes = look_up(column, index, 0)
+            out[:, j * width : (j + 1) * width - 1] = self._cross_fit(codes, len(index), parts, targets, weights)
+
+    def _parts(self, n_rows: int, group: NDArray[Any] | None) -> NDArray[np.int64]:
+        random = np.random.default_rng(self.random_state)
+        if group is None:
+            return random.permutation(n_rows) % self.n_folds
+        _, unit = np.unique(group, return_inverse=True)
+        shuffled = random.permutation(int(unit.max(initial=-1)) + 1) % self.n_folds
+        return np.asarray(shuffled[unit], dtype=np.int64)
+
+    def _cross_fit(
+        self, codes: NDArray[np.int64], n_levels: int, parts: NDArray[np.int64], targets: Numbers, weights: Numbers
+    ) -> Numbers:
+        sums = _sums_per_code(parts * n_levels + codes, self.n_folds * n_levels, targets, weights)
+        sums = sums.reshape(self.n_folds, n_levels, -1)
+        # Adding up the other parts, not subtracting the own one: what cancels would leave a trace of the own target.
+        others = np.stack([np.delete(sums, k, axis=0).sum(axis=0) for k in range(self.n_folds)])
+        means = self._smooth(others[:, :, :-1], others[:, :, -1:])
+        crossed: Numbers = means[parts, codes]
+        return crossed
+
+    def features(self, input_names: Sequence[str]) -> list[Feature]:
+        """Named `<column>_target_mean` (`<column>_target_mean_<class>` for several classes), `<column>_log_count`."""
+        found = []
+        for name in input_names:
+            for k in self.targets_:
+                of = "the target" if self.n_classes == 1 else f"[target is class {k}]"
+                suffix = f"_{k}" if self.n_classes > 2 else ""
+                formula = f"mean of {of} over training rows with the same {name}, smoothed by {self.smoothing:g} rows"
+                found.append(Feature(f"{name}_target_mean{suffix}", "statistic", (name,), formula))
+            formula = f"log(1 + number of training rows with the same {name})"
+            found.append(Feature(f"{name}_log_count", "statistic", (name,), formula))
+        return found
+
+
+def _unit_weights(weight: Numbers | None, n_rows: int) -> Numbers:
+    if weight is None:
+        return np.ones(n_rows)
+    positive = weight[weight > 0]
+    return weight / positive.mean() if len(positive) else np.ones(n_rows)
+
+
+def _sums_per_code(codes: NDArray[np.int64], n_codes: int, targets: Numbers, weights: Numbers) -> Numbers:
+    columns = [np.bincount(codes, weights=weights * column, minlength=n_codes) for column in targets.T]
+    columns.append(np.bincount(codes, weights=weights, minlength=n_codes))
+    return np.column_stack(columns)

@@ -1,0 +1,74 @@
+"""A whole fitted view in the graph, and the table that says which function writes which transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from automl_wf.core.graph import GraphBuilder
+from automl_wf.feature_engineering import (
+    category_codes_onnx,
+    datetime_cycles_onnx,
+    datetime_parts_onnx,
+    numeric_pass_onnx,
+    numeric_scaler_onnx,
+    one_hot_onnx,
+    target_statistics_onnx,
+)
+from automl_wf.feature_engineering.base import FeatureTransformer
+from automl_wf.feature_engineering.category_codes import CategoryCodes
+from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
+from automl_wf.feature_engineering.datetime_parts import DatetimeParts
+from automl_wf.feature_engineering.numeric_pass import NumericPass
+from automl_wf.feature_engineering.numeric_scaler import NumericScaler
+from automl_wf.feature_engineering.one_hot import OneHot
+from automl_wf.feature_engineering.plan import FittedView, Step
+from automl_wf.feature_engineering.target_statistics import TargetStatistics
+
+#: Transformer → emit(transformer, builder, inputs) → name of an (N, n_features_out_) double value.
+EMIT: dict[type[FeatureTransformer[Any]], Callable[[Any, GraphBuilder, list[str]], str]] = {
+    NumericPass: numeric_pass_onnx.emit,
+    NumericScaler: numeric_scaler_onnx.emit,
+    CategoryCodes: category_codes_onnx.emit,
+    OneHot: one_hot_onnx.emit,
+    TargetStatistics: target_statistics_onnx.emit,
+    DatetimeParts: datetime_parts_onnx.emit,
+    DatetimeCycles: datetime_cycles_onnx.emit,
+}
+
+Numeric = Callable[[Sequence[int]], str]
+OneColumn = Callable[[int], str]
+
+
+def emit_view(view: FittedView, builder: GraphBuilder, numeric: Numeric, column: OneColumn) -> str:
+    """Write what `view.transform` does.
+
+    Parameters
+    ----------
+    view : FittedView
+        The view.
+    builder : GraphBuilder
+        Receives the nodes.
+    numeric : callable
+        `numeric(positions)`: name of one (N, len(positions)) double value holding these columns of the schema.
+    column : callable
+        `column(position)`: name of the (N, 1) string or int64 value of a column.
+
+    Returns
+    -------
+    str
+        Name of an (N, n_features) double value.
+    """
+    blocks = [_emit_step(s, builder, numeric, column) for s in view.steps if s.transformer.n_features_out_]
+    if blocks:
+        return builder.concat(blocks)
+    position, edge = view.anchor
+    shape = builder.op("Shape", numeric([position]) if edge == "double" else column(position))
+    return builder.op("ConstantOfShape", shape, value=np.zeros(1))
+
+
+def _emit_step(step: Step, builder: GraphBuilder, numeric: Numeric, column: OneColumn) -> str:
+    inputs = [numeric(step.positions)] if step.edge == "double" else [column(p) for p in step.positions]
+    return EMIT[type(step.transformer)](step.transformer, builder, inputs)

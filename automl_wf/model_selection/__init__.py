@@ -1,0 +1,105 @@
+"""Stage 4: which models suit this data, why, and in which order their configurations are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import InvalidParameter
+from automl_wf.model_selection.base import ModelSpec
+from automl_wf.model_selection.catalogue import models_for
+from automl_wf.model_selection.own import own_model
+from automl_wf.model_selection.recommendation import DataProfile, Recommendation, portfolio_order, recommend
+
+__all__ = ["DataProfile", "ModelSpec", "Shortlist", "shortlist_models"]
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """The models that take part.
+
+    Parameters
+    ----------
+    profile : DataProfile
+        The facts that decided.
+    recommendations : tuple of Recommendation
+        Best first, each with a sentence.
+    specs : mapping of str to ModelSpec
+        The models by name.
+    configurations : tuple of (str, mapping)
+        Model and hyper-parameters in the order in which they are tried, the baseline first.
+    """
+
+    profile: DataProfile
+    recommendations: tuple[Recommendation, ...]
+    specs: Mapping[str, ModelSpec]
+    configurations: tuple[tuple[str, Mapping[str, Any]], ...]
+
+
+def shortlist_models(
+    profile: DataProfile, *, estimators: str | Sequence[Any] = "auto", preset: str = "balanced", max_trials: int | None
+) -> Shortlist:
+    """Recommend models for the data.
+
+    Parameters
+    ----------
+    profile : DataProfile
+        Facts about rows, columns, kinds and task.
+    estimators : "auto" or sequence of str or (str, estimator), default="auto"
+        Names or families of the catalogue, and the user's own.
+    preset : {"fast", "balanced", "best", "interpretable"}, default="balanced"
+        How much effort.
+    max_trials : int or None
+        Configurations to list; None: as many as the rows can tell apart.
+
+    Returns
+    -------
+    Shortlist
+        Models, reasons and configurations.
+
+    Raises
+    ------
+    InvalidParameter
+        A name is not in the catalogue or given twice, or nothing named can do the task.
+    """
+    names, own = _names_and_own(estimators, profile.task)
+    specs = () if names == () else models_for(profile.task, names)
+    baseline = models_for(profile.task, ("dummy",))
+    specs = (*baseline, *(s for s in specs if s.name != "dummy"))
+    _check_own_names(own, specs)
+    recommendations = recommend(profile, specs, preset=preset)
+    order = list(portfolio_order(recommendations, profile, preset=preset, limit=max_trials))
+    order = [order[0], *((s.name, {}) for s in own), *order[1:]]
+    by_name = {s.name: s for s in (*specs, *own)}
+    return Shortlist(profile, tuple(recommendations), by_name, tuple(order))
+
+
+def _check_own_names(own: Sequence[ModelSpec], specs: Sequence[ModelSpec]) -> None:
+    names = [s.name for s in (*own, *specs)]
+    doubled = sorted({s.name for s in own if names.count(s.name) > 1})
+    if doubled:
+        raise InvalidParameter(
+            f"The 'estimators' parameter must name each model once. Got {doubled!r} more than once: "
+            "give your estimators names that are not in the catalogue."
+        )
+
+
+def _names_and_own(estimators: Any, task: Task) -> tuple[tuple[str, ...] | None, tuple[ModelSpec, ...]]:
+    if isinstance(estimators, str):
+        return (None, ()) if estimators == "auto" else ((estimators,), ())
+    if len(estimators) == 0:
+        raise InvalidParameter("The 'estimators' parameter must name at least one model. Got an empty list instead.")
+    names, own = [], []
+    for entry in estimators:
+        if isinstance(entry, str):
+            names.append(entry)
+        elif isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and hasattr(entry[1], "fit"):
+            own.append(own_model(entry[0], entry[1], task))
+        else:
+            raise InvalidParameter(
+                "The 'estimators' parameter must be 'auto', or a list of names, families and (name, estimator) pairs. "
+                f"Got {entry!r} among them instead."
+            )
+    return tuple(names), tuple(own)

@@ -1,0 +1,496 @@
+"""Gradient boosting with LightGBM and, when installed, XGBoost and CatBoost: watched round by round.
+
+All three are fitted on codes among the occurring classes or on standardised values (`TargetCode`), stop when the
+validation loss has not improved for a while or the time is up, and keep all rounds grown, so that a search may choose
+one number of rounds for all folds (`curve_`, `truncate`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_wf.core.budget import Budget
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import MissingDependency
+from automl_wf.model_selection.base import Learner, Sample, TargetCode, leaf_offsets
+from automl_wf.model_selection.trees import as_float32
+
+_Matrix = NDArray[np.float64]
+_MAX_ROUNDS, _MAX_TREES, _PATIENCE, _ROUNDS_WITHOUT_WATCH = 10_000, 40_000, 50, 200
+_ROWS_PER_BLOCK, _EMPTY_ROUNDS = 20_000, 3
+_LARGEST_QUERY = 10_000  # LightGBM's limit of rows per query
+
+
+class Watch:
+    """Decides after each round whether another one is worth it, and remembers the losses seen.
+
+    Patience grows with the last progress, `max(patience, 0.3 · round + 20)`: slow learners improve in steps. Progress
+    is a loss smaller by a ten-thousandth, at once or in several rounds: noise-free tables would else never be done.
+    """
+
+    PROGRESS: ClassVar[float] = 1e-4
+    #: Time to write a model down without its data, as a share of the time it took to grow.
+    FINISHING: ClassVar[float] = 0.08
+
+    def __init__(self, budget: Budget, patience: int) -> None:
+        self.budget, self.patience = budget, patience
+        self.losses: list[float] = []
+        self.n_done, self.is_cut_short = 0, False
+        self._mark, self._marked_at = float("inf"), 0
+        self._first_round_at = time.perf_counter()
+
+    @property
+    def best(self) -> int:
+        """Rounds up to the smallest loss; all of them where nothing was watched."""
+        return int(np.nanargmin(self.losses)) + 1 if np.isfinite(self.losses).any() else self.n_done
+
+    def goes_on(self, loss: float | None) -> bool:
+        """Note the loss after one more round; whether to grow another."""
+        self.n_done += 1
+        if loss is not None:
+            self.losses.append(loss)
+            if loss < self._mark - self.PROGRESS * abs(self._mark) or self.n_done == 1:
+                self._mark, self._marked_at = loss, self.n_done
+            if self.n_done - self._marked_at >= max(self.patience, 0.3 * self._marked_at + 20):
+                return False
+        if self.budget.is_limited:
+            self.is_cut_short = self.budget.left() < self._seconds_to_stop()
+        return not self.is_cut_short
+
+    def _seconds_to_stop(self) -> float:
+        """Time that two more rounds and writing the model down will take; the first round also binned: no guide."""
+        now = time.perf_counter()
+        if self.n_done == 1:
+            self._first_round_at = now
+            return 0.0
+        growing = now - self._first_round_at
+        return 2.0 * growing / (self.n_done - 1) + self.FINISHING * growing
+
+
+class BoostedLearner(Learner):
+    """What the three libraries share: target code, rounds, and raw scores turned into predictions.
+
+    Parameters understood beside each library's own: `n_rounds` (most rounds to grow; default 10,000, at most 40,000
+    trees over all classes, and 200 rounds without `valid`) and `patience` (default 50).
+    """
+
+    target_: TargetCode
+    start_: _Matrix
+    _n_rounds: int = 0
+
+    def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> BoostedLearner:
+        """Grow trees until `valid` says enough, the rounds are done or the time is up."""
+        budget.check(type(self).__name__)
+        self._n_threads = n_threads
+        self.target_ = TargetCode.learn(self.task, self.n_classes, train)
+        y = self.target_.encode(train.y)
+        self.start_ = self.target_.start(y, train.weight)
+        if self.target_.is_constant or not _varies(train.X):
+            return self
+        watch = Watch(budget, int(self.params.get("patience", _PATIENCE)))
+        self._grow(train, y, None if valid is None else self.target_.known(valid), watch)
+        self.is_cut_short_ = watch.is_cut_short
+        self._n_rounds = watch.best
+        self.curve_ = np.array(watch.losses) if watch.losses else None
+        return self
+
+    @abstractmethod
+    def _grow(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch) -> None:
+        """Fit on encoded `y`, asking `watch` after each round, and keep a model that holds no data."""
+
+    @abstractmethod
+    def _raw(self, X: _Matrix) -> _Matrix:
+        """Raw scores of shape (n_rows, n_raw) after `n_rounds` rounds."""
+
+    def predict(self, X: _Matrix) -> _Matrix:
+        """Probabilities, values or scores."""
+        if self._n_rounds == 0 or len(X) == 0:
+            return self.target_.decode(np.repeat(self.start_[None, :], len(X), axis=0))
+        return self.target_.decode(self._raw(X))
+
+    def truncate(self, n_rounds: int) -> None:
+        """Use the first `n_rounds` of the rounds that were grown."""
+        self._n_rounds = min(max(int(n_rounds), 1), self._n_grown)
+
+    @property
+    def n_rounds(self) -> int:
+        """Rounds in use."""
+        return self._n_rounds
+
+    @property
+    @abstractmethod
+    def _n_grown(self) -> int:
+        """Rounds that were grown."""
+
+    def _most_rounds(self, valid: Sample | None) -> int:
+        asked = self.params.get("n_rounds")
+        if asked is None:
+            asked = _ROUNDS_WITHOUT_WATCH if valid is None else _MAX_ROUNDS
+        return max(min(int(asked), _MAX_TREES // self.target_.n_raw), 1)
+
+    def _options(self) -> dict[str, Any]:
+        """Parameters of the library itself."""
+        return {k: v for k, v in self.params.items() if k not in ("n_rounds", "patience")}
+
+    def _objective(self, values: str, binary: str, multiclass: str) -> str:
+        if not self.task.is_classification:
+            return values
+        return binary if self.target_.n_raw == 1 else multiclass
+
+
+class LightGBM(BoostedLearner):
+    """LightGBM with native categories; for ranking `objective` may be lambdarank, rank_xendcg or regression.
+
+    With many or rare classes a Newton step for a class of probability p is up to 1/p, which lets the softmax diverge.
+    A leaf's step is therefore held to 10 before shrinkage (`max_delta_step`): a bound that a leaf reaches only where
+    the class it is full of was thought less likely than one in ten.
+    """
+
+    booster_: Any = None
+    #: Leaves of every tree grown, round by round and class by class.
+    leaves_per_tree_: tuple[int, ...] = ()
+
+    _BINNING: ClassVar[tuple[str, ...]] = ("max_bin", "min_data_in_bin")
+
+    def _grow(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch) -> None:
+        from lightgbm import Booster
+
+        options = self._lightgbm_options(train)
+        data, watched = self._datasets(train, y, valid, options)
+        booster = Booster(params=options, train_set=data)
+        if watched is not None:
+            booster.add_valid(watched, "valid")
+        empty = 0
+        for _ in range(self._most_rounds(valid)):
+            booster.update()
+            if booster.current_iteration() == watch.n_done:
+                # Columns are drawn at random: another draw may find a split where this one found none.
+                empty += 1
+                if empty == _EMPTY_ROUNDS:
+                    break
+                continue
+            empty = 0
+            if not watch.goes_on(None if watched is None else self._loss(booster)):
+                break
+        text = booster.model_to_string(num_iteration=-1)
+        self.booster_ = Booster(model_str=text)
+        self.leaves_per_tree_ = tuple(int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
+
+    @staticmethod
+    def _loss(booster: Any) -> float:
+        _, _, value, is_higher_better = booster.eval_valid()[0][:4]
+        return 1.0 - float(value) if is_higher_better else float(value)
+
+    def _lightgbm_options(self, train: Sample) -> dict[str, Any]:
+        fixed = {
+            "verbosity": -1,
+            "num_threads": self._n_threads,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_col_wise": True,
+        }
+        if self.task is Task.RANKING:
+            return {**self._options(), **fixed, **self._ranking_options(train)}
+        options = {**self._options(), **fixed, "objective": self._objective("regression", "binary", "multiclass")}
+        if self.target_.n_raw > 1:
+            options["num_class"] = self.target_.n_raw
+            options.setdefault("max_delta_step", 10.0)
+        return options
+
+    def _ranking_options(self, train: Sample) -> dict[str, Any]:
+        """Objective and metric; grades that are no integers, and queries too long for LightGBM, are regressed on."""
+        objective = self.params.get("objective", "lambdarank")
+        grades = np.unique(train.y)
+        is_integer = bool(np.all(grades == np.round(grades)))
+        if objective == "regression" or not is_integer or _query_sizes(train).max() > _LARGEST_QUERY:
+            return {"objective": "regression", "metric": "l2"}
+        self.target_ = replace(self.target_, mean=0.0, scale=1.0)
+        self.start_ = np.zeros(1)
+        above = grades - grades[0]
+        gains = 2.0**above - 1.0 if above[-1] <= 30 else above
+        return {"objective": objective, "metric": "ndcg", "eval_at": [10], "label_gain": gains.tolist()}
+
+    def _datasets(
+        self, train: Sample, y: NDArray[Any], valid: Sample | None, options: Mapping[str, Any]
+    ) -> tuple[Any, Any]:
+        """Binned rows, kept in the samples' caches for configurations that bin alike."""
+        grades = np.unique(train.y) if "label_gain" in options else None
+        binning = {name: options[name] for name in self._BINNING if name in options}
+        key = ("lightgbm", grades is None, *binning.items())
+        lock = train.cache.setdefault("lightgbm_lock", threading.Lock())
+        with lock:
+            if key not in train.cache:
+                train.cache[key] = _dataset(train, y, grades, binning, None)
+            data = train.cache[key]
+            if valid is None:
+                return data, None
+            held, watched = valid.cache.get(key, (None, None))
+            if held is not data:
+                watched = _dataset(valid, self.target_.encode(valid.y), grades, binning, data)
+                valid.cache[key] = (data, watched)
+            return data, watched
+
+    def _raw(self, X: _Matrix) -> _Matrix:
+        cells = np.ascontiguousarray(X, dtype=np.float64)
+        raw = self.booster_.predict(cells, raw_score=True, num_iteration=self._n_rounds, num_threads=self._n_threads)
+        return np.asarray(raw, dtype=np.float64).reshape(len(X), -1)
+
+    @property
+    def _n_grown(self) -> int:
+        return 0 if self.booster_ is None else int(self.booster_.current_iteration())
+
+    @property
+    def n_parameters(self) -> int:
+        """Leaves of all trees in use."""
+        if self._n_rounds == 0:
+            return 0
+        return sum(self._leaves_per_tree())
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaves of all trees in use."""
+        return self.n_parameters
+
+    def leaves(self, X: _Matrix) -> NDArray[np.int64]:
+        """Leaf of each row in each tree."""
+        numbers = self.booster_.predict(
+            np.ascontiguousarray(X), pred_leaf=True, num_iteration=self._n_rounds, num_threads=self._n_threads
+        )
+        per_tree = self._leaves_per_tree()
+        return np.asarray(numbers).reshape(len(X), len(per_tree)).astype(np.int64) + leaf_offsets(per_tree)
+
+    def _leaves_per_tree(self) -> tuple[int, ...]:
+        return self.leaves_per_tree_[: self._n_rounds * self.target_.n_raw]
+
+
+class XGBoost(BoostedLearner):
+    """XGBoost's histogram method, on float32 cells; its leaves are added up in double, which the graph can repeat."""
+
+    booster_: Any = None
+    leaves_: _Matrix
+
+    def _grow(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch) -> None:
+        xgboost = _require("xgboost")
+        data = self._matrix(train, y)
+        watched = None if valid is None else self._matrix(valid, self.target_.encode(valid.y))
+        options = {
+            **self._options(),
+            "objective": self._objective("reg:squarederror", "binary:logistic", "multi:softprob"),
+            "tree_method": "hist",
+            "nthread": self._n_threads,
+            "seed": self.seed,
+            "verbosity": 0,
+            **({"num_class": self.target_.n_raw} if self.target_.n_raw > 1 else {}),
+        }
+        booster = xgboost.Booster(options, [data] if watched is None else [data, watched])
+        for i in range(self._most_rounds(valid)):
+            booster.update(data, i)
+            if not watch.goes_on(None if watched is None or valid is None else self._loss(booster, watched, valid)):
+                break
+        text = booster.save_raw("json")
+        self.booster_ = xgboost.Booster({"nthread": self._n_threads, "verbosity": 0})
+        self.booster_.load_model(text)
+        self.leaves_ = _leaf_table(self.trees())
+
+    def _matrix(self, sample: Sample, y: NDArray[Any] | None = None) -> Any:
+        xgboost = _require("xgboost")
+        margin = np.repeat(self.start_[None, :], len(sample.X), axis=0)
+        base = margin if self.target_.n_raw > 1 else margin[:, 0]
+        cells = as_float32(sample.X)
+        return xgboost.DMatrix(cells, y, weight=sample.weight, base_margin=base, nthread=self._n_threads)
+
+    def _loss(self, booster: Any, watched: Any, valid: Sample) -> float:
+        raw = booster.predict(watched, output_margin=True).astype(np.float64).reshape(len(valid.y), -1)
+        return self.target_.loss(self.target_.encode(valid.y), raw, valid.weight)
+
+    def trees(self) -> list[dict[str, Any]]:
+        """XGBoost's own description of each tree grown, round by round and class by class."""
+        trees: list[dict[str, Any]] = json.loads(bytes(self.booster_.save_raw("json")))["learner"]["gradient_booster"][
+            "model"
+        ]["trees"]
+        return trees
+
+    def _raw(self, X: _Matrix) -> _Matrix:
+        blocks = range(0, len(X), _ROWS_PER_BLOCK)
+        return np.concatenate([self._raw_of_block(X[i : i + _ROWS_PER_BLOCK]) for i in blocks])
+
+    def _raw_of_block(self, X: _Matrix) -> _Matrix:
+        reached = self.booster_.predict(
+            self._matrix(Sample(X, np.zeros(0))), pred_leaf=True, iteration_range=(0, self._n_rounds)
+        )
+        numbers = reached.reshape(len(X), -1).astype(np.int64)
+        held = self.leaves_[np.arange(numbers.shape[1]), numbers]
+        total: _Matrix = held.reshape(len(X), -1, self.target_.n_raw).sum(axis=1) + self.start_
+        return total
+
+    @property
+    def _n_grown(self) -> int:
+        return 0 if self.booster_ is None else int(self.booster_.num_boosted_rounds())
+
+    @property
+    def n_parameters(self) -> int:
+        """Leaves of all trees in use."""
+        trees = self.trees()[: self._n_rounds * self.target_.n_raw] if self._n_rounds else []
+        return sum(tree["left_children"].count(-1) for tree in trees)
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaves of all trees in use."""
+        return self.n_parameters
+
+    def leaves(self, X: _Matrix) -> NDArray[np.int64]:
+        """Leaf of each row in each tree."""
+        rounds = (0, self._n_rounds)
+        numbers = self.booster_.predict(self._matrix(Sample(X, np.zeros(0))), pred_leaf=True, iteration_range=rounds)
+        sizes = [len(tree["left_children"]) for tree in self.trees()[: self._n_rounds * self.target_.n_raw]]
+        return np.asarray(numbers).reshape(len(X), len(sizes)).astype(np.int64) + leaf_offsets(sizes)
+
+
+class CatBoost(BoostedLearner):
+    """CatBoost on numbers: oblivious trees, which compare float32 cells with their borders."""
+
+    model_: Any = None
+
+    def _grow(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch) -> None:
+        catboost = _require("catboost")
+        options = {
+            **self._options(),
+            "iterations": self._most_rounds(valid),
+            "loss_function": self._objective("RMSE", "Logloss", "MultiClass"),
+            "thread_count": self._n_threads,
+            "random_seed": self.seed,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+        pool = catboost.Pool(as_float32(train.X), y, weight=train.weight)
+        watched = None
+        if valid is not None:
+            watched = catboost.Pool(as_float32(valid.X), self.target_.encode(valid.y), weight=valid.weight)
+        self.model_ = catboost.CatBoost(options)
+        self.model_.fit(pool, eval_set=watched, use_best_model=False, callbacks=[_CatBoostCallback(watch)])
+
+    def _raw(self, X: _Matrix) -> _Matrix:
+        raw = self.model_.predict(
+            as_float32(X), prediction_type="RawFormulaVal", ntree_end=self._n_rounds, thread_count=self._n_threads
+        )
+        return np.asarray(raw, dtype=np.float64).reshape(len(X), -1)
+
+    def description(self) -> dict[str, Any]:
+        """CatBoost's own description of the model; it can only write it to a file, which is removed at once."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.json"
+            self.model_.save_model(str(path), format="json")
+            description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return description
+
+    @property
+    def _n_grown(self) -> int:
+        return 0 if self.model_ is None else int(self.model_.tree_count_)
+
+    @property
+    def n_parameters(self) -> int:
+        """Leaves of all trees in use."""
+        return int(np.sum(self.model_.get_tree_leaf_counts()[: self._n_rounds])) if self._n_rounds else 0
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaves that some training row fell into: those of an oblivious tree that none can reach do not count."""
+        n_leaves = self.n_parameters
+        return int(np.count_nonzero(self._leaf_weights()[:n_leaves])) if n_leaves else 0
+
+    def _leaf_weights(self) -> _Matrix:
+        """Weight of the training rows in each leaf; `get_leaf_weights` fails for several classes."""
+        return np.concatenate([tree["leaf_weights"] for tree in self.description()["oblivious_trees"]])
+
+    def leaves(self, X: _Matrix) -> NDArray[np.int64]:
+        """Leaf of each row in each tree; -1 for leaves that no training row fell into."""
+        numbers = self.model_.calc_leaf_indexes(as_float32(X), ntree_end=self._n_rounds, thread_count=self._n_threads)
+        sizes = [int(n) for n in self.model_.get_tree_leaf_counts()[: self._n_rounds]]
+        reached = np.asarray(numbers).astype(np.int64) + leaf_offsets(sizes)
+        return np.where(self._leaf_weights()[reached] > 0, reached, -1)
+
+
+class _CatBoostCallback:
+    """Asks `watch` after each of CatBoost's rounds."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def after_iteration(self, info: Any) -> bool:
+        validation = info.metrics.get("validation")
+        return self.watch.goes_on(None if validation is None else next(iter(validation.values()))[-1])
+
+
+def _dataset(
+    sample: Sample, y: NDArray[Any], grades: NDArray[Any] | None, binning: Mapping[str, Any], reference: Any
+) -> Any:
+    """Binned rows; negative category codes are handed over as missing, which LightGBM makes of them anyway."""
+    from lightgbm import Dataset
+
+    X = np.ascontiguousarray(sample.X)
+    if sample.categorical:
+        columns = list(sample.categorical)
+        X = X.copy()
+        X[:, columns] = np.where(X[:, columns] < 0, np.nan, X[:, columns])
+    if grades is not None:
+        y = np.clip(np.searchsorted(grades, sample.y, side="right") - 1, 0, None)
+    data = Dataset(
+        X,
+        label=y,
+        weight=sample.weight,
+        group=None if grades is None else _query_sizes(sample),
+        categorical_feature=list(sample.categorical),
+        reference=reference,
+        params={"verbosity": -1, "feature_pre_filter": False, "data_random_seed": 1, "num_threads": 1, **binning},
+    )
+    return data.construct()
+
+
+def _query_sizes(sample: Sample) -> NDArray[np.int64]:
+    """Rows of each query; all rows are one query where none is given."""
+    if sample.group is None:
+        return np.array([len(sample.y)])
+    starts = np.flatnonzero(np.r_[True, sample.group[1:] != sample.group[:-1]])
+    sizes: NDArray[np.int64] = np.diff(np.r_[starts, len(sample.group)])
+    return sizes
+
+
+def _leaf_table(trees: list[dict[str, Any]]) -> _Matrix:
+    """What the leaves hold, by tree and number of the node; XGBoost keeps it as float32."""
+    table = np.zeros((len(trees), max(len(tree["left_children"]) for tree in trees)), dtype=np.float32)
+    for row, tree in zip(table, trees, strict=True):
+        row[: len(tree["split_conditions"])] = tree["split_conditions"]
+    return table.astype(np.float64)
+
+
+def _varies(X: _Matrix) -> bool:
+    """Whether any column has two different cells: otherwise there is nothing to split on."""
+    first = X[:1]
+    return any(
+        bool(np.any((column != head) & ~(np.isnan(column) & np.isnan(head))))
+        for column, head in zip(X.T, first.T, strict=True)
+    )
+
+
+def _require(name: str) -> Any:
+    """An optional library."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MissingDependency(
+            f"The model needs {name!r}, which is not installed. Install it with: pip install 'automl_wf[boosters]'."
+        ) from error

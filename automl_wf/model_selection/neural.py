@@ -1,0 +1,236 @@
+"""A multilayer perceptron on scaled numbers, in plain numpy: a few thousand rows need no framework.
+
+Trained in float32 with Adam and decoupled weight decay; what predicts is the moving average of the weights, in double.
+Cells far out are drawn in by `x / √(1 + (x/3)²)`, so that no single one can carry a row away.
+
+References
+----------
+Loshchilov, Hutter (2019), Decoupled weight decay regularization.
+Izmailov et al. (2018), Averaging weights leads to wider optima and better generalization.
+Holzmüller, Grinsztajn, Steinwart (2024), Better by default: strong pre-tuned MLPs and boosted trees on tabular data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from automl_wf.core.budget import Budget
+from automl_wf.exceptions import InvalidParameter
+from automl_wf.model_selection.base import Learner, Sample, TargetCode, softmax
+from automl_wf.model_selection.boosting import Watch
+
+_Matrix = NDArray[np.float64]
+_Single = NDArray[np.float32]
+
+_ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
+    "relu": lambda z: np.maximum(z, 0.0),
+    "silu": lambda z: z * expit(z),
+    "tanh": np.tanh,
+}
+ACTIVATIONS = tuple(_ACTIVATIONS)
+
+
+def draw_in(X: _Matrix) -> _Matrix:
+    """Cells drawn in smoothly to between -3 and 3."""
+    drawn: _Matrix = X / np.sqrt(X * X / 9.0 + 1.0)
+    return drawn
+
+
+def activate(name: str, z: NDArray[Any]) -> NDArray[Any]:
+    """The activation at `z`."""
+    activated: NDArray[Any] = _ACTIVATIONS[name](z)
+    return activated
+
+
+def _slope(name: str, z: NDArray[Any], a: NDArray[Any]) -> NDArray[Any]:
+    """Derivative of the activation at `z`, where it is `a`."""
+    if name == "relu":
+        return (z > 0).astype(z.dtype)
+    s = expit(z) if name == "silu" else a
+    slope: NDArray[Any] = s + a * (1.0 - s) if name == "silu" else 1.0 - a * a
+    return slope
+
+
+class MLP(Learner):
+    """Multilayer perceptron; its rounds are epochs.
+
+    Parameters: `n_layers` (2), `width` (128), `activation` ("silu", "relu" or "tanh"), `learning_rate` (0.003),
+    `weight_decay` (0.01), `dropout` (0.0), `batch_size` (by the number of rows), `n_rounds` (most epochs: 200, and 40
+    without `valid`) and `patience` (20). Of large networks only the weights of epochs around the best are kept:
+    `truncate` takes the nearest ones before.
+    """
+
+    SNAPSHOT_BYTES: ClassVar[int] = 4_000_000
+
+    target_: TargetCode
+    weights_: list[_Matrix]
+    _epoch: int = 0
+
+    def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> MLP:
+        """Train for epochs until `valid` says enough, they are done or the time is up."""
+        budget.check(type(self).__name__)
+        self.activation_ = self._activation()
+        self.target_ = TargetCode.learn(self.task, self.n_classes, train)
+        y = self.target_.encode(train.y)
+        rng = np.random.default_rng(self.seed)
+        start = self.target_.start(y, train.weight)
+        self._snapshots = {0: self._initial(train.X.shape[1], start, rng)}
+        if not self.target_.is_constant:
+            self._train(train, y, valid, Watch(budget, int(self.params.get("patience", 20))), rng)
+        self.truncate(self._epoch)
+        return self
+
+    def _activation(self) -> str:
+        name = str(self.params.get("activation", "silu"))
+        if name not in ACTIVATIONS:
+            raise InvalidParameter(f"The 'activation' parameter of mlp must be one of {ACTIVATIONS}. Got {name!r}.")
+        return name
+
+    def _initial(self, n_features: int, start: _Matrix, rng: np.random.Generator) -> list[_Single]:
+        """Weights and biases by turns: He's normal ones inside, the constant prediction at the end."""
+        sizes = [n_features] + [int(self.params.get("width", 128))] * int(self.params.get("n_layers", 2))
+        weights: list[_Single] = []
+        for n_in, n_out in pairwise(sizes):
+            weights.append((rng.standard_normal((n_in, n_out)) * np.sqrt(2.0 / max(n_in, 1))).astype(np.float32))
+            weights.append(np.zeros(n_out, np.float32))
+        return [*weights, np.zeros((sizes[-1], len(start)), np.float32), start.astype(np.float32)]
+
+    def _train(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch, rng: Any) -> None:
+        X = draw_in(train.X).astype(np.float32)
+        goal = self._goal(y)
+        weight = np.ones(len(y), np.float32)
+        if train.weight is not None:
+            weight = (train.weight / train.weight.mean()).astype(np.float32)
+        held = None if valid is None else self.target_.known(valid)
+        seen = None if held is None else draw_in(held.X).astype(np.float32)
+        optimiser = _Adam(self._snapshots[0], self._number("learning_rate", 0.003), self._number("weight_decay", 0.01))
+        size = int(self.params.get("batch_size", 0)) or int(np.clip(2 ** round(np.log2(len(X) / 16)), 32, 512))
+        for epoch in range(1, self._most_epochs(held) + 1):
+            rows = rng.permutation(len(X))
+            for begin in range(0, len(X), size):
+                batch = rows[begin : begin + size]
+                optimiser.step(self._gradient(optimiser.weights, X[batch], goal[batch], weight[batch], rng))
+                if watch.budget.is_over():
+                    break
+            loss = None
+            if held is not None and seen is not None:
+                raw = self._forward(optimiser.average, seen).astype(np.float64)
+                loss = self.target_.loss(self.target_.encode(held.y), raw, held.weight)
+            goes_on = watch.goes_on(loss)
+            self._keep(epoch, [w.copy() for w in optimiser.average], watch.best)
+            if not goes_on:
+                break
+        self.curve_ = np.array(watch.losses) if watch.losses else None
+        self.is_cut_short_ = watch.is_cut_short
+        self._epoch = watch.best
+
+    def _number(self, name: str, default: float) -> float:
+        return float(self.params.get(name, default))
+
+    def _most_epochs(self, valid: Sample | None) -> int:
+        return max(int(self.params.get("n_rounds", 40 if valid is None else 200)), 1)
+
+    def _goal(self, y: NDArray[Any]) -> _Single:
+        """What the output, turned into probabilities, should be."""
+        if not self.task.is_classification or self.target_.n_raw == 1:
+            return y.astype(np.float32)[:, None]
+        goal: _Single = np.eye(self.target_.n_raw, dtype=np.float32)[y]
+        return goal
+
+    def _forward(self, weights: list[NDArray[Any]], X: NDArray[Any]) -> NDArray[Any]:
+        for W, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+            X = activate(self.activation_, X @ W + b)
+        raw: NDArray[Any] = X @ weights[-2] + weights[-1]
+        return raw
+
+    def _gradient(self, weights: list[_Single], X: _Single, goal: _Single, weight: _Single, rng: Any) -> list[_Single]:
+        """Gradient of the mean loss over a batch, by back-propagation."""
+        dropout = self._number("dropout", 0.0)
+        inputs, slopes = [X], []
+        for W, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+            z = inputs[-1] @ W + b
+            a = activate(self.activation_, z)
+            slope = _slope(self.activation_, z, a)
+            if dropout > 0.0:
+                mask = (rng.random(a.shape, dtype=np.float32) >= dropout) / np.float32(1.0 - dropout)
+                a, slope = a * mask, slope * mask
+            inputs.append(a)
+            slopes.append(slope)
+        raw = inputs[-1] @ weights[-2] + weights[-1]
+        error = (self._probability(raw) - goal) * (weight[:, None] / np.float32(len(X)))
+        gradient: list[_Single] = []
+        for layer in range(len(slopes), -1, -1):
+            gradient[:0] = [inputs[layer].T @ error, error.sum(axis=0)]
+            if layer:
+                error = (error @ weights[2 * layer].T) * slopes[layer - 1]
+        return gradient
+
+    def _probability(self, raw: _Single) -> _Single:
+        if not self.task.is_classification:
+            return raw
+        result: _Single = softmax(raw) if raw.shape[1] > 1 else expit(raw)  # type: ignore[arg-type, assignment]
+        return result
+
+    def _keep(self, epoch: int, weights: list[_Single], best: int) -> None:
+        """Keep the weights of this epoch; when they take too much memory, those farthest from the best one go."""
+        self._snapshots.pop(0, None)
+        self._snapshots[epoch] = weights
+        most = max(self.SNAPSHOT_BYTES // sum(w.nbytes for w in weights), 4)
+        while len(self._snapshots) > most:
+            del self._snapshots[max(self._snapshots, key=lambda kept: abs(kept - best))]
+
+    def truncate(self, n_rounds: int) -> None:
+        """Use the weights after `n_rounds` epochs, or the nearest kept before."""
+        self._epoch = max((epoch for epoch in self._snapshots if epoch <= n_rounds), default=min(self._snapshots))
+        self.weights_ = [w.astype(np.float64) for w in self._snapshots[self._epoch]]
+
+    @property
+    def n_rounds(self) -> int:
+        """Epochs whose weights are in use."""
+        return self._epoch
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases."""
+        return sum(w.size for w in self.weights_)
+
+    def predict(self, X: _Matrix) -> _Matrix:
+        """Probabilities, values or scores."""
+        return self.target_.decode(self._forward(self.weights_, draw_in(X)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Weights in use only: nobody truncates a model that was stored."""
+        return {**self.__dict__, "_snapshots": {self._epoch: self._snapshots[self._epoch]}}
+
+
+class _Adam:
+    """Adam with decoupled weight decay, and the moving average of the weights."""
+
+    def __init__(self, weights: list[_Single], learning_rate: float, weight_decay: float) -> None:
+        self.weights = [w.copy() for w in weights]
+        self.average = [w.copy() for w in weights]
+        self._first = [np.zeros_like(w) for w in weights]
+        self._second = [np.zeros_like(w) for w in weights]
+        self._rate, self._decay, self._n_steps = learning_rate, weight_decay, 0
+
+    def step(self, gradient: list[_Single]) -> None:
+        """One step downhill."""
+        self._n_steps += 1
+        t = self._n_steps
+        rate = np.float32(self._rate * np.sqrt(1.0 - 0.99**t) / (1.0 - 0.9**t))
+        share = np.float32(10.0 / min(t + 9.0, 500.0))
+        for w, mean, first, second, g in zip(
+            self.weights, self.average, self._first, self._second, gradient, strict=True
+        ):
+            first += np.float32(0.1) * (g - first)
+            second += np.float32(0.01) * (g * g - second)
+            if w.ndim == 2:
+                w *= np.float32(1.0 - self._rate * self._decay)
+            w -= rate * first / (np.sqrt(second) + np.float32(1e-8))
+            mean += share * (w - mean)

@@ -1,0 +1,36 @@
+"""The graph half of the multilayer perceptron: the same formulas in double."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from automl_wf.core.graph import GraphBuilder
+from automl_wf.model_selection.linear_onnx import emit_target
+from automl_wf.model_selection.neural import MLP
+
+_STANDARD = {"relu": "Relu", "tanh": "Tanh"}
+
+
+def emit(learner: MLP, builder: GraphBuilder, X: str) -> str:
+    """Value of shape (rows, K) with probabilities or (rows, 1) with values, from `X` of shape (rows, n_features)."""
+    value = _emit_draw_in(builder, X)
+    weights = learner.weights_
+    for W, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        value = _emit_activation(builder, learner.activation_, _emit_layer(builder, value, W, b))
+    return emit_target(learner.target_, builder, _emit_layer(builder, value, weights[-2], weights[-1]))
+
+
+def _emit_layer(builder: GraphBuilder, value: str, W: np.ndarray, b: np.ndarray) -> str:
+    return builder.op("Add", builder.op("MatMul", value, builder.constant(W)), builder.constant(b))
+
+
+def _emit_activation(builder: GraphBuilder, name: str, z: str) -> str:
+    if name in _STANDARD:
+        return builder.op(_STANDARD[name], z)
+    return builder.op("Mul", z, builder.op("Sigmoid", z))
+
+
+def _emit_draw_in(builder: GraphBuilder, X: str) -> str:
+    ninth = builder.op("Div", builder.op("Mul", X, X), builder.constant(np.array([9.0])))
+    root = builder.op("Sqrt", builder.op("Add", ninth, builder.constant(np.array([1.0]))))
+    return builder.op("Div", X, root)

@@ -1,0 +1,121 @@
+"""The fitted pipeline: raw rows in, predictions out, never through ONNX; and the graph that says the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import ClassifierTags, RegressorTags, Tags
+
+from automl_wf.core.budget import Budget
+from automl_wf.core.frame import read_table
+from automl_wf.core.schema import Schema
+from automl_wf.core.table import Table
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import InvalidParameter
+from automl_wf.model_selection.ensemble import Blend
+from automl_wf.model_selection.graph import build_graph
+from automl_wf.model_selection.parity import Parity, check_parity
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+class FittedPipeline(BaseEstimator):  # type: ignore[misc]
+    """Schema, features, models and postprocessing of a finished `fit`; `best_estimator_` of the estimators.
+
+    Parameters
+    ----------
+    schema : Schema
+        How cells are read.
+    blend : Blend
+        Features, models, weights and postprocessing.
+    task : Task
+        What is predicted.
+    classes : ndarray of shape (n_classes,) or None
+        Class labels.
+    on_unknown : {"ignore", "warn", "raise"}
+        What to do about categories not seen in `fit`.
+    owner : str
+        Name of the estimator, for messages.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        blend: Blend,
+        task: Task,
+        classes: NDArray[Any] | None,
+        on_unknown: str = "ignore",
+        owner: str = "FittedPipeline",
+    ) -> None:
+        self.schema, self.blend, self.task, self.classes = schema, blend, task, classes
+        self.on_unknown, self.owner = on_unknown, owner
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        if self.task.is_classification:
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        elif self.task is Task.REGRESSION:
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        tags.input_tags.allow_nan = tags.input_tags.string = tags.input_tags.categorical = True
+        return tags
+
+    def read(self, X: Any) -> Table:
+        """Rows after the edge."""
+        return read_table(X, self.schema, owner=self.owner, on_unknown=self.on_unknown)
+
+    def predict_raw(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities of shape (n_rows, n_classes), or values or scores of shape (n_rows,)."""
+        return self.blend.predict(self.read(X))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Labels, values or scores of shape (n_rows,)."""
+        raw = self.predict_raw(X)
+        return raw if self.classes is None else self.classes[self.blend.postprocess.decide(raw)]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Probabilities of shape (n_rows, n_classes).
+
+        Raises
+        ------
+        InvalidParameter
+            The task has no classes.
+        """
+        if self.classes is None:
+            raise InvalidParameter(f"predict_proba needs classes; this is {self.task.value}. Use predict.")
+        return self.predict_raw(X)
+
+    def to_onnx(self, reference: Any, *, budget: Budget | None = None) -> tuple[ModelProto, Parity]:
+        """The graph, compared with `predict` on `reference` and on rows made from it.
+
+        Parameters
+        ----------
+        reference : DataFrame or ndarray
+            Raw rows to compare on.
+        budget : Budget, default=None
+            Time for the search for rows that reach further leaves; None: ten seconds.
+
+        Returns
+        -------
+        model : ModelProto
+            The graph.
+        parity : Parity
+            What was compared and how close it is.
+
+        Raises
+        ------
+        NotExportable
+            A part has no exact graph.
+        ParityError
+            Graph and predict differ.
+        """
+        metadata = {"task": self.task.value, "producer": "automl_wf"}
+        model = build_graph(self.blend, self.schema, self.task, self.classes, metadata)
+        table = read_table(reference, self.schema, owner=self.owner)
+        return model, check_parity(model, self.blend, table, self.classes, budget=budget or Budget(10.0))

@@ -1,0 +1,434 @@
+"""What is done to a blend's predictions afterwards, as part of the model: temperature, threshold, conformal residuals.
+
+Everything is fitted on out-of-fold predictions and kept only where it helps beyond doubt, so that applying it is never
+a gamble: without a gain the identity stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from automl_wf.core.metrics import Scoring, decide
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import InvalidParameter
+
+__all__ = [
+    "Postprocess",
+    "apply_temperature",
+    "decide",
+    "fit_postprocess",
+    "fit_residuals",
+    "fit_temperature",
+    "fit_threshold",
+    "scoring_rows",
+]
+
+#: Probabilities below this are raised to it before a logarithm is taken, here and in the ONNX graph.
+SMALLEST_PROBABILITY = 1e-15
+_TEMPERATURES = (0.2, 5.0)
+_MIN_GAIN = 1e-4
+_MAX_THRESHOLDS = 201
+_MAX_RESIDUALS = 1000
+_THRESHOLD_ROWS = 20_000
+_BLOCKS = 5
+_MIN_PER_CLASS = 100
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Postprocess:
+    """What is done to predictions before they are shown.
+
+    Parameters
+    ----------
+    temperature : float, default=1.0
+        Probabilities become softmax(log p / temperature); 1 leaves them as they are.
+    threshold : float or None
+        Class 1 is predicted from this probability on (binary); None: the most probable class.
+    residuals : tuple of float
+        Ascending quantiles of the out-of-fold residuals: |y − ŷ| (regression) or 1 − p of the true class
+        (classification). Empty where nothing was fitted.
+    n_residuals : int
+        Number of rows the residuals come from.
+    """
+
+    temperature: float = 1.0
+    threshold: float | None = None
+    residuals: tuple[float, ...] = ()
+    n_residuals: int = 0
+
+    def apply(self, prediction: Floats) -> Floats:
+        """Scale probabilities; values and scores stay as they are.
+
+        Parameters
+        ----------
+        prediction : ndarray of shape (n_rows, n_classes) or (n_rows,)
+            Prediction of the blend.
+
+        Returns
+        -------
+        ndarray of the same shape
+            What `predict_proba` or `predict` shows.
+        """
+        if self.temperature == 1.0 or prediction.ndim == 1:
+            return prediction
+        return apply_temperature(prediction, self.temperature)
+
+    def decide(self, proba: Floats) -> NDArray[np.int64]:
+        """Choose a class.
+
+        Parameters
+        ----------
+        proba : ndarray of shape (n_rows, n_classes)
+            Probabilities that `apply` returned.
+
+        Returns
+        -------
+        ndarray of int64 of shape (n_rows,)
+            Class codes.
+        """
+        return decide(proba, self.threshold)
+
+    def residual_quantile(self, alpha: float) -> float:
+        """Residual that a new row exceeds with probability of at most `alpha`.
+
+        The ⌈(n+1)(1−α)⌉-th smallest of n residuals, the finite-sample quantile of split conformal prediction [1]_;
+        infinite when n is too small for such an `alpha`. The out-of-fold residuals of all folds are pooled (the rows
+        of a fold were never seen by the model that predicts them), as in CV+ [2]_.
+
+        Parameters
+        ----------
+        alpha : float
+            Between 0 and 1.
+
+        Returns
+        -------
+        float
+            In units of the target (regression) or of probability (classification).
+
+        Raises
+        ------
+        InvalidParameter
+            `alpha` is not between 0 and 1, or no residuals were fitted.
+
+        References
+        ----------
+        .. [1] Lei, G'Sell, Rinaldo, Tibshirani and Wasserman (2018). Distribution-free predictive inference for
+           regression. JASA 113, 1094-1111.
+        .. [2] Barber, Candès, Ramdas and Tibshirani (2021). Predictive inference with the jackknife+. Annals of
+           Statistics 49, 486-507.
+        """
+        if not 0.0 < alpha < 1.0:
+            raise InvalidParameter(f"alpha must be a number between 0 and 1, both excluded. Got {alpha!r} instead.")
+        if not self.residuals:
+            raise InvalidParameter(
+                "No residuals are kept for this task: intervals and sets need a fitted model for "
+                "regression or classification."
+            )
+        # 1e-9: (n + 1)(1 - alpha) of 19.000000000000004 means 19.
+        wanted = math.ceil((self.n_residuals + 1) * (1.0 - alpha) - 1e-9)
+        index = math.ceil(wanted * len(self.residuals) / self.n_residuals - 1e-9)
+        return self.residuals[max(index, 1) - 1] if index <= len(self.residuals) else math.inf
+
+    def interval(self, values: Floats, alpha: float) -> Floats:
+        """Interval that covers a new value with probability of at least 1 − `alpha`.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows,)
+            Predicted values.
+        alpha : float
+            Share of values that may lie outside.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, 2)
+            Lower and upper end.
+        """
+        width = self.residual_quantile(alpha)
+        return np.column_stack([values - width, values + width])
+
+    def prediction_set(self, proba: Floats, alpha: float) -> NDArray[np.bool_]:
+        """Classes that cannot be ruled out: together they hold the true one with probability of at least 1 − `alpha`.
+
+        Least ambiguous set-valued classification: all classes with p >= 1 − q, where q is the conformal quantile of
+        1 − p of the true class [1]_. A set may be empty: then no class is likely enough.
+
+        Parameters
+        ----------
+        proba : ndarray of shape (n_rows, n_classes)
+            Probabilities that `apply` returned.
+        alpha : float
+            Share of rows whose true class may be missing.
+
+        Returns
+        -------
+        ndarray of bool of shape (n_rows, n_classes)
+            Whether a class belongs to the row's set.
+
+        References
+        ----------
+        .. [1] Sadinle, Lei and Wasserman (2019). Least ambiguous set-valued classifiers with bounded error levels.
+           JASA 114, 223-234.
+        """
+        members: NDArray[np.bool_] = proba >= 1.0 - self.residual_quantile(alpha) - 1e-9
+        return members
+
+
+def fit_postprocess(
+    prediction: Floats,
+    y: NDArray[Any],
+    weight: Floats | None,
+    group: NDArray[np.int64] | None,
+    scoring: Scoring,
+    task: Task,
+) -> Postprocess:
+    """Fit everything that suits the task on out-of-fold predictions.
+
+    Parameters
+    ----------
+    prediction : ndarray of shape (n_rows, n_classes) or (n_rows,)
+        Out-of-fold predictions of the blend.
+    y : ndarray of shape (n_rows,)
+        Class codes, values or grades.
+    weight : ndarray of shape (n_rows,) or None
+        Sample weights.
+    group : ndarray of shape (n_rows,) or None
+        Query ids (ranking).
+    scoring : Scoring
+        What is optimised: a threshold is sought where it needs labels, and a temperature is dropped if it harms it.
+    task : Task
+        What is predicted.
+
+    Returns
+    -------
+    Postprocess
+        The identity for ranking.
+    """
+    if task is Task.RANKING:
+        return Postprocess()
+    if not task.is_classification:
+        return _with_residuals(Postprocess(), np.abs(y - prediction), weight)
+    temperature = fit_temperature(prediction, y, weight)
+    if temperature != 1.0 and scoring.needs != "label":
+        scaled = apply_temperature(prediction, temperature)
+        before, after = scoring(y, prediction, weight, group), scoring(y, scaled, weight, group)
+        temperature = temperature if after >= before - 1e-9 * abs(before) else 1.0
+    post = Postprocess(temperature=temperature)
+    proba = post.apply(prediction)
+    if task is Task.BINARY and scoring.needs == "label":
+        post = replace(post, threshold=fit_threshold(proba, y, weight, group, scoring))
+    return _with_residuals(post, 1.0 - proba[np.arange(len(y)), y], weight)
+
+
+def apply_temperature(proba: Floats, temperature: float) -> Floats:
+    """Soften (temperature above 1) or sharpen probabilities: softmax(log p / temperature), row by row.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_rows, n_classes)
+        Probabilities.
+    temperature : float
+        Above zero.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes)
+        Probabilities.
+    """
+    logits = np.log(np.maximum(proba, SMALLEST_PROBABILITY)) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    scaled: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return scaled
+
+
+def fit_temperature(proba: Floats, y: NDArray[Any], weight: Floats | None = None) -> float:
+    """Temperature between 0.2 and 5 with the smallest log loss.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_rows, n_classes)
+        Out-of-fold probabilities.
+    y : ndarray of shape (n_rows,)
+        Class codes.
+    weight : ndarray of shape (n_rows,) or None
+        Sample weights.
+
+    Returns
+    -------
+    float
+        1.0 unless the log loss falls by more than one in ten thousand.
+
+    References
+    ----------
+    .. [1] Guo, Pleiss, Sun and Weinberger (2017). On calibration of modern neural networks. ICML.
+    """
+    logs = np.log(np.maximum(proba, SMALLEST_PROBABILITY))
+    true = logs[np.arange(len(y)), y]
+
+    def log_loss(log_temperature: float) -> float:
+        beta = math.exp(-log_temperature)
+        scaled = logs * beta
+        top = scaled.max(axis=1)
+        normaliser = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
+        return float(np.average(normaliser - true * beta, weights=weight))
+
+    low, high = (math.log(t) for t in _TEMPERATURES)
+    best = minimize_scalar(log_loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
+    plain = log_loss(0.0)
+    return math.exp(float(best.x)) if plain - float(best.fun) > _MIN_GAIN * abs(plain) else 1.0
+
+
+def fit_threshold(
+    proba: Floats, y: NDArray[Any], weight: Floats | None, group: NDArray[np.int64] | None, scoring: Scoring
+) -> float | None:
+    """Threshold on the probability of class 1 with the best score.
+
+    Candidates lie between neighbouring distinct probabilities (at most 201 of them, by quantile); ties go to the one
+    nearest 0.5. The honest rule: the rows are cut into five blocks; a threshold chosen on four of them is scored on the
+    fifth against 0.5, and only if these five gains are on average larger than their standard error is a threshold
+    chosen on all rows kept. More than 20,000 rows are thinned.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_rows, 2)
+        Out-of-fold probabilities.
+    y : ndarray of shape (n_rows,)
+        Class codes 0 and 1.
+    weight, group : ndarray of shape (n_rows,) or None
+        Handed to `scoring`.
+    scoring : Scoring
+        A metric on labels.
+
+    Returns
+    -------
+    float or None
+        None: 0.5 is as good, which is the most probable class.
+    """
+    rows, factor = scoring_rows(y, group, _THRESHOLD_ROWS)
+    weight = _scaled(weight, factor, rows)
+    proba, y, group = proba[rows], y[rows], None if group is None else group[rows]
+
+    def score(threshold: float | None, at: NDArray[np.intp]) -> float:
+        return scoring(y[at], proba[at], _at(weight, at), _at(group, at), threshold=threshold)
+
+    block = _blocks(y, group)
+    gains = []
+    for b in range(_BLOCKS):
+        train, test = np.flatnonzero(block != b), np.flatnonzero(block == b)
+        if len(test) and len(train):
+            gains.append(score(_best_threshold(proba[train, 1], train, score), test) - score(None, test))
+    gain = np.asarray(gains)[np.isfinite(gains)]
+    if len(gain) < 2 or not gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)):
+        return None
+    best = _best_threshold(proba[:, 1], np.arange(len(y)), score)
+    return None if best == 0.5 else best
+
+
+def fit_residuals(residuals: Floats, weight: Floats | None = None) -> tuple[float, ...]:
+    """Ascending quantiles of residuals: all of them up to 1,000 rows, else 1,000, each rounded up.
+
+    Parameters
+    ----------
+    residuals : ndarray of shape (n_rows,)
+        Not negative.
+    weight : ndarray of shape (n_rows,) or None
+        Sample weights: a row counts as its share of their sum.
+
+    Returns
+    -------
+    tuple of float
+        For `Postprocess.residuals`.
+    """
+    order = np.argsort(residuals, kind="stable")
+    n, ascending = len(residuals), residuals[order]
+    weight = np.ones(n) if weight is None else weight[order]
+    reached = np.cumsum(weight) / weight.sum() * n
+    size = min(n, _MAX_RESIDUALS)
+    wanted = np.arange(1, size + 1) * (n / size)
+    index = np.searchsorted(reached, wanted - 1e-9 * n)
+    return tuple(float(r) for r in ascending[np.minimum(index, n - 1)])
+
+
+def scoring_rows(
+    y: NDArray[Any], group: NDArray[np.int64] | None, limit: int
+) -> tuple[NDArray[np.intp] | slice, Floats | None]:
+    """About `limit` rows to score on, ascending, always the same ones: by class, or whole queries.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows,)
+        Integers are classes and keep their shares, though at least 100 rows of each class stay.
+    group : ndarray of shape (n_rows,) or None
+        Query ids: queries stay whole.
+    limit : int
+        Number of rows wanted.
+
+    Returns
+    -------
+    rows : ndarray of int or slice
+        All rows if there are no more than `limit`.
+    factor : ndarray of shape (n_rows_kept,) or None
+        What weights must be multiplied with where a rare class keeps more than its share.
+    """
+    if len(y) <= limit:
+        return slice(None), None
+    rng, share = np.random.default_rng(0), limit / len(y)
+    if group is not None:
+        ids = np.unique(group)
+        chosen = rng.permutation(ids)[: max(1, round(len(ids) * share))]
+        return np.flatnonzero(np.isin(group, chosen)), None
+    if y.dtype.kind not in "iu":
+        return np.sort(rng.permutation(len(y))[:limit]), None
+    codes, counts = np.unique(y, return_counts=True)
+    kept = np.maximum(np.round(counts * share).astype(np.intp), np.minimum(counts, _MIN_PER_CLASS))
+    picks = [rng.permutation(np.flatnonzero(y == code))[:k] for code, k in zip(codes, kept, strict=True)]
+    rows = np.sort(np.concatenate(picks))
+    if np.all(kept <= np.ceil(counts * share)):
+        return rows, None
+    return rows, (counts / kept * share)[np.searchsorted(codes, y[rows])]
+
+
+def _best_threshold(
+    p1: Floats, at: NDArray[np.intp], score: Callable[[float | None, NDArray[np.intp]], float]
+) -> float:
+    distinct = np.unique(p1)
+    if len(distinct) > _MAX_THRESHOLDS:
+        distinct = np.unique(np.quantile(p1, np.linspace(0.0, 1.0, _MAX_THRESHOLDS)))
+    candidates = np.append((distinct[1:] + distinct[:-1]) / 2.0, 0.5)
+    candidates = candidates[np.argsort(np.abs(candidates - 0.5), kind="stable")]
+    scores = np.nan_to_num([score(float(t), at) for t in candidates], nan=-np.inf)
+    return float(candidates[np.argmax(scores >= scores.max() - 1e-12)])
+
+
+def _blocks(y: NDArray[Any], group: NDArray[np.int64] | None) -> NDArray[np.intp]:
+    """Number of a block, 0 … 4, per row: classes are spread evenly, queries stay whole."""
+    if group is not None:
+        return np.asarray(np.unique(group, return_inverse=True)[1] % _BLOCKS, dtype=np.intp)
+    order = np.argsort(y, kind="stable")
+    block = np.empty(len(y), dtype=np.intp)
+    block[order] = np.arange(len(y)) % _BLOCKS
+    return block
+
+
+def _with_residuals(post: Postprocess, residuals: Floats, weight: Floats | None) -> Postprocess:
+    return replace(post, residuals=fit_residuals(residuals, weight), n_residuals=len(residuals))
+
+
+def _at(values: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:
+    return None if values is None else values[rows]
+
+
+def _scaled(weight: Floats | None, factor: Floats | None, rows: NDArray[np.intp] | slice) -> Floats | None:
+    if weight is None:
+        return factor
+    scaled: Floats = weight[rows] if factor is None else weight[rows] * factor
+    return scaled

@@ -1,0 +1,307 @@
+"""Which models suit the data, why, and in which order their configurations are tried: all of it from a few facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from automl_wf.core.tasks import Task
+from automl_wf.model_selection.base import ModelSpec
+from automl_wf.model_selection.catalogue import with_learning_rate_floor
+
+_BOOSTERS = ("lightgbm", "xgboost", "catboost")
+_LINEAR = ("logistic_regression", "linear_regression", "ridge", "lasso")
+_FORESTS = ("random_forest", "extra_trees")
+_FEW_ROWS, _MANY_ROWS = 2_000, 20_000
+#: Rows and configurations: more would overfit the validation rows (AutoGluon's patience table).
+_ROWS, _CONFIGURATIONS = (100, 500, 2500, 10_000, 100_000), (4, 8, 15, 40, 100)
+#: Places between a model's configurations in the order of trials.
+_STRIDE: Mapping[str, float] = {"lightgbm": 1.5}
+_FAST_CONFIGURATIONS = 6
+
+
+@dataclass(frozen=True)
+class DataProfile:
+    """Facts about the data that decide which models suit.
+
+    Parameters
+    ----------
+    n_rows, n_columns, n_numeric, n_categorical, n_datetime : int
+        Rows, and used columns by kind.
+    n_levels_max : int
+        Most levels of a categorical column.
+    missing_share : float
+        Share of missing cells.
+    task : Task
+        What is predicted.
+    n_classes, smallest_class : int
+        Classes, and rows of the rarest one.
+    seconds : float or None
+        Time for the whole of `fit`.
+    rounds : float or None
+        Boosting rounds per fold that a fair share of the time affords; None without a clock.
+    """
+
+    n_rows: int
+    n_columns: int
+    n_numeric: int
+    n_categorical: int
+    n_datetime: int
+    n_levels_max: int
+    missing_share: float
+    task: Task
+    n_classes: int
+    smallest_class: int
+    seconds: float | None = None
+    rounds: float | None = None
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A model that takes part.
+
+    Parameters
+    ----------
+    name : str
+        The model's name in the catalogue.
+    rank : int
+        1 suits best.
+    reason : str
+        Why it stands where it stands, naming the facts.
+    configurations : tuple of mapping
+        Hyper-parameters in the order in which they are tried.
+    """
+
+    name: str
+    rank: int
+    reason: str
+    configurations: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A fact that speaks for (`points` > 0) or against some models, and the words for it."""
+
+    models: tuple[str, ...]
+    points: float
+    holds: Callable[[DataProfile], bool]
+    words: Callable[[DataProfile], str]
+
+
+_BASE: Mapping[str, float] = {
+    "lightgbm": 10.0,
+    "extra_trees": 8.0,
+    "catboost": 7.5,
+    "mlp": 7.0,
+    "xgboost": 6.0,
+    "logistic_regression": 5.0,
+    "ridge": 5.0,
+    "random_forest": 4.0,
+    "lasso": 3.0,
+    "decision_tree": 2.0,
+    "linear_regression": 1.0,
+}
+_RULES: tuple[_Rule, ...] = (
+    _Rule(
+        ("logistic_regression", "ridge"),
+        4.0,
+        lambda p: p.n_rows < 1000,
+        lambda p: f"a straight line is hard to beat on {p.n_rows:,} rows",
+    ),
+    _Rule(("catboost",), 2.0, lambda p: p.n_rows < 1000, lambda p: f"it is strong on {p.n_rows:,} rows untuned"),
+    _Rule(("mlp", "xgboost"), -2.0, lambda p: p.n_rows < 1000, lambda p: f"{p.n_rows:,} rows are few for its capacity"),
+    _Rule(
+        _LINEAR,
+        4.0,
+        lambda p: p.n_columns > p.n_rows,
+        lambda p: f"{p.n_columns:,} columns on {p.n_rows:,} rows need strong regularisation",
+    ),
+    _Rule(("lightgbm",), 2.0, lambda p: p.n_rows > 100_000, lambda p: f"it bins {p.n_rows:,} rows once"),
+    _Rule(("mlp",), -4.0, lambda p: p.n_rows < 500, lambda p: f"{_count(p.n_rows, 'row')} are few for its weights"),
+    _Rule(("mlp",), 2.0, lambda p: p.n_rows > 100_000, lambda p: f"{p.n_rows:,} rows feed its capacity"),
+    _Rule(
+        _FORESTS, -4.0, lambda p: p.n_rows > 100_000, lambda p: f"its trees grow large and slow on {p.n_rows:,} rows"
+    ),
+    _Rule(
+        ("lightgbm",),
+        1.0,
+        lambda p: p.n_categorical > 0,
+        lambda p: f"it reads the {_count(p.n_categorical, 'categorical column')} natively",
+    ),
+    _Rule(
+        (*_LINEAR, "mlp"),
+        -1.0,
+        lambda p: p.n_levels_max > 50,
+        lambda p: f"a column with {p.n_levels_max:,} levels is hard to spread over indicator columns",
+    ),
+    _Rule(
+        (*_BOOSTERS, *_FORESTS, "decision_tree"),
+        1.0,
+        lambda p: p.missing_share >= 0.01,
+        lambda p: f"it takes the missing cells ({p.missing_share:.0%}) as they are",
+    ),
+    _Rule(
+        _BOOSTERS, -3.5, lambda p: p.n_classes > 10, lambda p: f"{p.n_classes} classes cost a tree each in every round"
+    ),
+    _Rule(
+        ("mlp", *_FORESTS, "logistic_regression"),
+        1.5,
+        lambda p: p.n_classes > 10,
+        lambda p: f"one model serves all {p.n_classes} classes",
+    ),
+    _Rule(
+        ("catboost", "xgboost", "mlp"),
+        -3.0,
+        lambda p: p.seconds is not None and p.seconds <= 10.0,
+        lambda p: f"{p.seconds:g} s are short for it",
+    ),
+    _Rule(("lightgbm",), 2.0, lambda p: p.task is Task.RANKING, lambda p: "it optimises the order within a query"),
+    _Rule(
+        _FORESTS,
+        1.0,
+        lambda p: p.task.is_classification and p.smallest_class < 20,
+        lambda p: f"a class of {_count(p.smallest_class, 'row')} cannot make it diverge",
+    ),
+)
+_OPENING: Mapping[str, str] = {
+    "dummy": "what every model has to beat",
+    "lightgbm": "the best single model on most tables, and fast",
+    "extra_trees": "strong without tuning, and errs differently from boosting",
+    "random_forest": "robust, though mostly behind extra trees",
+    "catboost": "strong without tuning",
+    "xgboost": "accurate, and adds diversity to a blend",
+    "mlp": "smooth, so that a blend with trees gains",
+    "logistic_regression": "fast and readable",
+    "ridge": "fast and readable, and goes on beyond the range seen",
+    "lasso": "says which features matter",
+    "linear_regression": "readable, without anything to tune",
+    "decision_tree": "can be drawn",
+}
+
+
+def recommend(
+    profile: DataProfile, specs: Sequence[ModelSpec], *, preset: str = "balanced"
+) -> tuple[Recommendation, ...]:
+    """Order models by how well they suit the data.
+
+    Parameters
+    ----------
+    profile : DataProfile
+        Facts about the data.
+    specs : sequence of ModelSpec
+        Models that may take part.
+    preset : {"fast", "balanced", "best", "interpretable"}, default="balanced"
+        "interpretable" keeps linear models and one shallow tree only, unless nothing would be left.
+
+    Returns
+    -------
+    tuple of Recommendation
+        Best first.
+    """
+    taking_part = [spec for spec in specs if preset != "interpretable" or _is_interpretable(spec)]
+    if all(spec.name == "dummy" for spec in taking_part):
+        taking_part = list(specs)
+    scored = [(spec, *_judge(spec, profile)) for spec in taking_part]
+    scored.sort(key=lambda entry: -entry[1])
+    return tuple(
+        Recommendation(spec.name, rank, reason, _configurations(spec, profile, preset))
+        for rank, (spec, _, reason) in enumerate(scored, start=1)
+    )
+
+
+def portfolio_order(
+    recommendations: Sequence[Recommendation],
+    profile: DataProfile,
+    *,
+    preset: str = "balanced",
+    limit: int | None = None,
+) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    """All configurations in the order in which they are tried.
+
+    The baseline is first and a linear model second, so that something that predicts is there at once; then the models'
+    configurations take turns, better suited models earlier, LightGBM's more densely.
+
+    Parameters
+    ----------
+    recommendations : sequence of Recommendation
+        Best first.
+    profile : DataProfile
+        Facts about the data.
+    preset : {"fast", "balanced", "best", "interpretable"}, default="balanced"
+        "fast" lists at most six configurations beside the baseline.
+    limit : int, optional
+        Most configurations, the baseline included; by default as many as the rows can tell apart.
+
+    Returns
+    -------
+    tuple of (str, mapping)
+        Model and hyper-parameters.
+    """
+    first_linear = next((r.name for r in recommendations if r.name in _LINEAR), None)
+    placed: list[tuple[float, int, str, Mapping[str, Any]]] = []
+    for entry in recommendations:
+        for i, params in enumerate(entry.configurations):
+            place = entry.rank + i * _STRIDE.get(entry.name, 5.0)
+            if i == 0 and entry.name in ("dummy", first_linear):
+                place = -1.0 if entry.name == "dummy" else 0.0
+            placed.append((place, entry.rank, entry.name, params))
+    placed.sort(key=lambda item: item[:2])
+    most = 1 + max_configurations(profile.n_rows)
+    if preset == "fast":
+        most = min(most, 1 + _FAST_CONFIGURATIONS)
+    return tuple((name, params) for _, _, name, params in placed[: most if limit is None else max(limit, 1)])
+
+
+def max_configurations(n_rows: int) -> int:
+    """Configurations that `n_rows` rows can tell apart before the choice among them overfits.
+
+    Interpolated on logarithmic scales between 4 for 100 rows and 100 for 100,000.
+    """
+    log = np.interp(np.log(max(n_rows, 1)), np.log(_ROWS), np.log(_CONFIGURATIONS))
+    return int(np.floor(np.exp(log) + 1e-9))
+
+
+def _is_interpretable(spec: ModelSpec) -> bool:
+    return spec.family in ("linear", "baseline") or spec.name == "decision_tree"
+
+
+def _judge(spec: ModelSpec, profile: DataProfile) -> tuple[float, str]:
+    """Points for the model and the sentence that says where they come from."""
+    points, words = _BASE.get(spec.name, 0.0), []
+    for rule in _RULES:
+        if spec.name in rule.models and rule.holds(profile):
+            points += rule.points
+            words.append(rule.words(profile))
+    facts = f"{_count(profile.n_rows, 'row')}, {_count(profile.n_columns, 'column')}"
+    opening = _OPENING.get(spec.name, ", ".join(spec.pros))
+    return points, f"{spec.name} for {profile.task.family} on {facts}: {'; '.join([opening, *words])}."
+
+
+def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple[Mapping[str, Any], ...]:
+    portfolio = spec.portfolio
+    if preset == "interpretable" and spec.name == "decision_tree":
+        portfolio = portfolio[:1]
+    if spec.name in _FORESTS:
+        # Fifty trees are nearly as good as three hundred, and each fold model has its own.
+        n_trees = 50 if profile.seconds is None or profile.seconds <= 60.0 else 100
+        return tuple({"n_estimators": n_trees, **params} for params in portfolio)
+    if spec.name not in _BOOSTERS:
+        return tuple(portfolio)
+    if profile.n_rows >= _MANY_ROWS:
+        # Many rows fill many leaves; trees of a few leaves need more rounds than there is time for.
+        portfolio = tuple(sorted(portfolio, key=lambda params: params.get("num_leaves", 31) < 16))
+    floored = (
+        with_learning_rate_floor(params, profile.seconds, profile.n_rows, profile.rounds) for params in portfolio
+    )
+    limits: dict[str, Any] = {"patience": 30} if preset == "fast" else {}
+    if spec.name == "catboost" and profile.n_rows <= _FEW_ROWS:
+        # Its rounds cost milliseconds even on a few hundred rows, a hundred times LightGBM's.
+        limits = {"patience": 20, "n_rounds": 300}
+    return tuple({**params, **limits} for params in floored)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

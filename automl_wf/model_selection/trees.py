@@ -1,0 +1,175 @@
+"""Decision tree, random forest and extra trees: scikit-learn's, grown in chunks that a deadline can stop.
+
+Kept are the bare trees only, with their leaves in probabilities or standardised values; all cells are compared as
+float32, as scikit-learn does, so that the graph can repeat every comparison.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_wf.core.budget import Budget
+from automl_wf.exceptions import OutOfTime
+from automl_wf.model_selection.base import Learner, Sample, TargetCode, both_classes, leaf_offsets
+
+_Matrix = NDArray[np.float64]
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_ROWS_PER_BLOCK = 20_000
+
+
+def as_float32(X: _Matrix) -> NDArray[np.float32]:
+    """What scikit-learn's trees see of X; what float32 cannot hold is put at its ends."""
+    return np.clip(X, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32, order="C")
+
+
+class TreeLearner(Learner):
+    """The mean of scikit-learn trees on float32 cells, NaN allowed."""
+
+    #: Numbers that the leaves of one learner may hold: bounds memory, package and export time.
+    MAX_LEAF_NUMBERS: ClassVar[int] = 3_000_000
+    MAX_LEAVES_PER_TREE: ClassVar[int] = 15_000
+
+    target_: TargetCode
+    trees_: list[Any]
+
+    def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> TreeLearner:
+        """Grow the trees; `valid` is not needed."""
+        budget.check(type(self).__name__)
+        self._n_threads = n_threads
+        self.target_ = TargetCode.learn(self.task, self.n_classes, train)
+        self.trees_ = []
+        if not self.target_.is_constant:
+            if "float32" not in train.cache:
+                train.cache["float32"] = as_float32(train.X)
+            self.trees_ = self._grow(train.cache["float32"], self.target_.encode(train.y), train.weight, budget)
+        return self
+
+    @abstractmethod
+    def _grow(self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget) -> list[Any]:
+        """Fitted `sklearn.tree._tree.Tree` objects."""
+
+    def predict(self, X: _Matrix) -> _Matrix:
+        """Probabilities, values or scores: the mean over the trees."""
+        mean = self._mean_leaf(X)
+        if not self.target_.task.is_classification or self.target_.is_constant:
+            return self.target_.decode(mean)
+        return self.target_.spread(both_classes(mean[:, 1]) if self.target_.n_raw == 1 else mean)
+
+    def _mean_leaf(self, X: _Matrix) -> _Matrix:
+        if not self.trees_:
+            return np.zeros((len(X), 1))
+        blocks = [X[i : i + _ROWS_PER_BLOCK] for i in range(0, max(len(X), 1), _ROWS_PER_BLOCK)]
+        if self._n_threads == 1 or len(blocks) == 1:
+            return np.concatenate([self._mean_leaf_of_block(block) for block in blocks])
+        with ThreadPoolExecutor(self._n_threads) as pool:
+            return np.concatenate(list(pool.map(self._mean_leaf_of_block, blocks)))
+
+    def _mean_leaf_of_block(self, X: _Matrix) -> _Matrix:
+        cells = as_float32(X)
+        total: _Matrix = self.trees_[0].predict(cells)
+        for tree in self.trees_[1:]:
+            total += tree.predict(cells)
+        return total / len(self.trees_)
+
+    @property
+    def n_leaves(self) -> int:
+        """Leaves of all trees."""
+        return sum(int(tree.n_leaves) for tree in self.trees_)
+
+    def leaves(self, X: _Matrix) -> NDArray[np.int64]:
+        """Leaf of each row in each tree."""
+        cells = as_float32(X)
+        numbers = np.column_stack([tree.apply(cells) for tree in self.trees_]).astype(np.int64)
+        return numbers + leaf_offsets([int(tree.node_count) for tree in self.trees_])
+
+    @property
+    def n_parameters(self) -> int:
+        """Leaves of all trees."""
+        return self.n_leaves
+
+    def _options(self, n_rows: int, n_trees: int) -> dict[str, Any]:
+        """Parameters shared by scikit-learn's trees; leaves are capped only where the rows could exceed the cap."""
+        options = {k: v for k, v in self.params.items() if k not in ("n_estimators", "bootstrap", "max_leaf_nodes")}
+        numbers = max(len(self.target_.classes), 1)
+        cap = min(self.MAX_LEAVES_PER_TREE, max(self.MAX_LEAF_NUMBERS // (n_trees * numbers), 32))
+        asked = self.params.get("max_leaf_nodes")
+        cap = cap if asked is None else min(cap, int(asked))
+        could_have = n_rows // int(options.get("min_samples_leaf", 1))
+        return {**options, "max_leaf_nodes": cap if could_have > cap else None, "random_state": self.seed}
+
+
+class DecisionTree(TreeLearner):
+    """One tree. Parameters of scikit-learn's; `max_depth` 6 and `min_samples_leaf` 5 unless given."""
+
+    def _grow(self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget) -> list[Any]:
+        from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+        builder = DecisionTreeClassifier if self.task.is_classification else DecisionTreeRegressor
+        model = builder(**{"max_depth": 6, "min_samples_leaf": 5, **self._options(len(X), 1)})
+        return [model.fit(X, y, sample_weight=weight).tree_]
+
+
+class Forest(TreeLearner):
+    """Trees grown until `n_estimators` (default 100) or the deadline is reached."""
+
+    @abstractmethod
+    def _estimator(self, options: dict[str, Any]) -> Any:
+        """scikit-learn's forest for the task."""
+
+    def _grow(self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget) -> list[Any]:
+        n_trees = int(self.params.get("n_estimators", 100))
+        options = {**self._options(len(X), n_trees), "bootstrap": self._is_bootstrapped, "n_jobs": self._n_threads}
+        options.setdefault("max_features", "sqrt" if self.task.is_classification else 1.0)
+        forest = self._estimator(options).set_params(warm_start=True)
+        grown = 0
+        while grown < n_trees:
+            chunk = n_trees if not budget.is_limited else self._next_chunk(grown, budget)
+            if chunk == 0:
+                break
+            grown = min(grown + chunk, n_trees)
+            forest.set_params(n_estimators=grown).fit(X, y, sample_weight=weight)
+        if grown == 0:
+            raise OutOfTime(f"{type(self).__name__} was stopped before its first tree: its time was used up")
+        self.is_cut_short_ = grown < n_trees
+        return [tree.tree_ for tree in forest.estimators_]
+
+    def _next_chunk(self, grown: int, budget: Budget) -> int:
+        """Trees that fit into a quarter of the time left, judged by those grown so far; 0: none fits."""
+        if grown == 0:
+            self._grown_since = time.perf_counter()
+            return 0 if budget.is_over() else max(2, self._n_threads)
+        seconds_per_tree = (time.perf_counter() - self._grown_since) / grown
+        fitting = budget.left() / max(seconds_per_tree, 1e-9)
+        return 0 if fitting < 1 else max(int(fitting / 4), 1)
+
+    @property
+    def _is_bootstrapped(self) -> bool:
+        return bool(self.params.get("bootstrap", False))
+
+
+class RandomForest(Forest):
+    """Trees on bootstrap samples, each split the best of random features."""
+
+    @property
+    def _is_bootstrapped(self) -> bool:
+        return bool(self.params.get("bootstrap", True))
+
+    def _estimator(self, options: dict[str, Any]) -> Any:
+        from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+        return (RandomForestClassifier if self.task.is_classification else RandomForestRegressor)(**options)
+
+
+class ExtraTrees(Forest):
+    """Trees on all rows, each split at a random threshold: faster than a random forest and mostly better."""
+
+    def _estimator(self, options: dict[str, Any]) -> Any:
+        from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+        return (ExtraTreesClassifier if self.task.is_classification else ExtraTreesRegressor)(**options)

@@ -1,0 +1,235 @@
+"""A finished workflow as the tables that users know, and as the subject of a package."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from automl_wf.bayesian_hpo import Trial, Tuning
+from automl_wf.core.schema import ColumnKind
+from automl_wf.deployment.subject import Subject, describe_environment
+from automl_wf.feature_engineering.preprocessor import Preprocessor
+from automl_wf.workflow import FittedWorkflow
+
+#: Levels of a column that go into the package for counting unseen ones; columns with more are not counted.
+MAX_LEVELS = 10_000
+
+
+def leaderboard(result: FittedWorkflow) -> pd.DataFrame:
+    """One row per configuration, best first, those without a score last."""
+    tuning = result.tuning
+    weights = {n: float(w) for n, w in zip(tuning.candidates, tuning.choice.weights, strict=True)}
+    front = _pareto_front(tuning.trials)
+    rows = [
+        {
+            "rank": 0,
+            "model": t.configuration.model,
+            "family": result.shortlist.specs[t.configuration.model].family,
+            "source": t.configuration.source,
+            "status": t.status,
+            "score": t.score,
+            "score_std": _std(t.fold_scores),
+            "weight": weights.get(t.number, 0.0),
+            "fit_time_s": t.fit_time_s,
+            "predict_time_ms": t.predict_time_ms,
+            "n_rounds": t.n_rounds,
+            "n_parameters": t.n_parameters,
+            "on_pareto_front": t.number in front,
+            "reason": t.reason or ("cut short by the clock" if t.is_cut_short else ""),
+            "params": dict(t.configuration.params),
+            "number": t.number,
+        }
+        for t in tuning.trials
+    ]
+    board = pd.DataFrame(rows).astype({"n_rounds": "Int64"})
+    board = board.sort_values("score", ascending=False, na_position="last", kind="stable").reset_index(drop=True)
+    board["rank"] = np.arange(1, len(board) + 1)
+    return board
+
+
+def cv_results(tuning: Tuning) -> dict[str, NDArray[Any]]:
+    """The trials as `GridSearchCV.cv_results_` has them."""
+    n_folds = max((len(t.fold_scores) for t in tuning.trials), default=0)
+    scores = np.full((len(tuning.trials), n_folds), np.nan)
+    for i, trial in enumerate(tuning.trials):
+        scores[i, : len(trial.fold_scores)] = trial.fold_scores
+    means = np.array([_mean(t.fold_scores) for t in tuning.trials])
+    rank = rankdata(np.where(np.isnan(means), np.inf, -means), method="min").astype(np.int32)
+    params = [{"model": t.configuration.model, **t.configuration.params} for t in tuning.trials]
+    return {
+        "params": np.array(params, dtype=object),
+        "mean_test_score": means,
+        "std_test_score": np.array([_std(t.fold_scores) for t in tuning.trials]),
+        "rank_test_score": rank,
+        "mean_fit_time": np.array([t.fit_time_s / max(len(t.fold_scores), 1) for t in tuning.trials]),
+        **{f"split{i}_test_score": scores[:, i] for i in range(n_folds)},
+    }
+
+
+def history(tuning: Tuning) -> pd.DataFrame:
+    """The trials in the order in which they were run, with the best score so far."""
+    scores = [t.score for t in tuning.trials]
+    best = np.fmax.accumulate(np.array(scores, dtype=np.float64))
+    return pd.DataFrame(
+        {
+            "number": [t.number for t in tuning.trials],
+            "source": [t.configuration.source for t in tuning.trials],
+            "model": [t.configuration.model for t in tuning.trials],
+            "params": [dict(t.configuration.params) for t in tuning.trials],
+            "score": scores,
+            "best_score": best,
+            "started_s": [t.started_s for t in tuning.trials],
+            "fit_time_s": [t.fit_time_s for t in tuning.trials],
+            "status": [t.status for t in tuning.trials],
+        }
+    )
+
+
+def feature_importances(result: FittedWorkflow) -> NDArray[np.float64]:
+    """Permutation importance by input column: NaN where it was not run, 0 where the column is not used."""
+    importances = np.array([np.nan if c.is_used else 0.0 for c in result.schema.columns])
+    place = {c.name: c.position for c in result.schema.columns}
+    for row in result.interpretation.importances:
+        if row.mean is not None:
+            importances[place[row.column]] = row.mean
+    return importances
+
+
+def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
+    """Everything a package is made from."""
+    pipeline = estimator.best_estimator_
+    blend, problem = result.tuning.blend, result.problem
+    owner = type(estimator).__name__
+
+    def to_onnx() -> tuple[Any, dict[str, Any]]:
+        model, parity = pipeline.to_onnx(result.reference)
+        return model, parity.to_dict()
+
+    def predict(X: Any) -> dict[str, NDArray[Any]]:
+        raw = pipeline.predict_raw(X)
+        if problem.classes is None:
+            return {"prediction": raw}
+        return {"label": problem.classes[blend.postprocess.decide(raw)], "probabilities": raw}
+
+    requirements = estimator.requirements or {}
+    limits = {k: requirements[k] for k in ("max_size", "max_predict_time", "max_memory") if k in requirements}
+    if estimator.max_predict_time is not None:
+        limits["max_predict_time"] = estimator.max_predict_time
+    return Subject(
+        name=problem.target_name if problem.target_name != "y" else "model",
+        version="1",
+        created=result.created,
+        task=problem.task,
+        classes=problem.classes,
+        target_name=problem.target_name,
+        schema=result.schema,
+        estimator=_without_reference(estimator),
+        preprocessor=Preprocessor(result.schema, result.view, owner),
+        to_onnx=to_onnx,
+        predict=predict,
+        reference=result.reference,
+        evidence=result.evidence,
+        reference_y=result.reference_y,
+        problem=problem.to_dict(),
+        data={**result.data_plan.to_dict(), "n_columns": len(result.schema.columns), "fingerprint": result.fingerprint},
+        search=_search_facts(estimator, result),
+        blend={**estimator.best_params_, "finish": result.tuning.finish, "n_parameters": blend.n_parameters},
+        evaluation=result.evaluation.to_dict(),
+        interpretation=result.interpretation.to_dict(),
+        timings=result.timings,
+        environment=describe_environment(),
+        parameters={k: _plain(v) for k, v in estimator.get_params(deep=False).items()},
+        features=result.features.metadata(result.view),
+        leaderboard=leaderboard(result).drop(columns="params").to_dict("records"),
+        decisions=[vars(d) for d in result.decisions],
+        findings=[f.to_dict() for f in result.findings],
+        drift=_most_important_first(result),
+        categories=_categories(result),
+        limits=limits,
+        on_unknown=estimator.on_unknown,
+        threshold=blend.postprocess.threshold,
+        pos_index=problem.positive,
+        seed=result.seed,
+    )
+
+
+def _without_reference(estimator: Any) -> Any:
+    """A copy to be pickled: without the reference rows and the evidence, which are training data."""
+    twin = copy.copy(estimator)
+    twin._result = replace(
+        estimator._result,
+        reference=estimator._result.reference[:0],
+        reference_y=estimator._result.reference_y[:0],
+        evidence={"baseline": estimator._result.evidence["baseline"].mean(axis=0, keepdims=True)},
+        tuning=replace(estimator._result.tuning, predictions=(), prediction=np.empty(0)),
+    )
+    return twin
+
+
+def _search_facts(estimator: Any, result: FittedWorkflow) -> dict[str, Any]:
+    trials = result.tuning.trials
+    return {
+        "n_trials": len(trials),
+        "n_failed": sum(t.status == "failed" for t in trials),
+        "n_pruned": sum(t.status == "pruned" for t in trials),
+        "n_asked": sum(t.configuration.source == "asked" for t in trials),
+        "time_budget": estimator.time_budget,
+        "n_iter": estimator.n_iter,
+        "seconds": result.timings["total"],
+        "ended": result.tuning.ended,
+        "scoring": result.problem.scoring.name,
+        "folds": result.data_plan.folds.description,
+        "seed": result.seed,
+    }
+
+
+def _most_important_first(result: FittedWorkflow) -> dict[str, Any]:
+    """The drift section, the columns that matter most in front: the service measures the first fifty."""
+    order = [row.column for row in result.interpretation.importances]
+    features = result.drift["features"]
+    names = [n for n in order if n in features] + [n for n in features if n not in set(order)]
+    return {**result.drift, "features": {name: features[name] for name in names}}
+
+
+def _categories(result: FittedWorkflow) -> dict[str, list[str]]:
+    """Levels by column, for counting unseen ones."""
+    return {
+        c.name: [level for level in result.schema.levels[c.position].tolist() if level]
+        for c in result.schema.of_kind(ColumnKind.CATEGORICAL)
+        if len(result.schema.levels[c.position]) <= MAX_LEVELS
+    }
+
+
+def _pareto_front(trials: tuple[Trial, ...]) -> set[int]:
+    """Numbers of the trials that no other beats in both score and time to predict."""
+    done = [t for t in trials if t.status == "ok"]
+    done.sort(key=lambda t: (t.predict_time_ms, -t.score))
+    front, best = set(), -math.inf
+    for trial in done:
+        if trial.score > best:
+            front.add(trial.number)
+            best = trial.score
+    return front
+
+
+def _mean(scores: tuple[float, ...]) -> float:
+    """Mean of the folds on which the metric is defined."""
+    known = [s for s in scores if not math.isnan(s)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _std(scores: tuple[float, ...]) -> float:
+    known = [s for s in scores if not math.isnan(s)]
+    return float(np.std(known)) if known else math.nan
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON can hold it."""
+    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)

@@ -1,0 +1,801 @@
+"""ModelDevelopmentWorkflow: the eight stages in order, timed and logged. This page is the table of contents."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from automl_wf.bayesian_hpo import Configuration, SearchRules, Tuning, tune
+from automl_wf.core.budget import Budget
+from automl_wf.core.compat import free_memory, usable_threads
+from automl_wf.core.findings import Finding, sort_findings
+from automl_wf.core.folds import FoldCache, Folds
+from automl_wf.core.frame import learn_schema, take_rows
+from automl_wf.core.progress import Progress
+from automl_wf.core.schema import ColumnKind, Schema
+from automl_wf.core.table import Table
+from automl_wf.core.tasks import Task
+from automl_wf.core.validation import read_bytes, read_groups, read_weights
+from automl_wf.data_preparation import DataPlan, Rows, arrange_rows, prepare_data
+from automl_wf.data_preparation.splitting import time_order
+from automl_wf.deployment.subject import fingerprint
+from automl_wf.evaluation import Evaluation, evaluate
+from automl_wf.evaluation.bias_correction import bias_corrected
+from automl_wf.evaluation.reference import drift_reference
+from automl_wf.exceptions import InvalidInput, InvalidParameter
+from automl_wf.feature_engineering.plan import FeaturePlan, FittedView, plan_features
+from automl_wf.interpretation import Interpretation, interpret
+from automl_wf.model_selection import DataProfile, Shortlist, shortlist_models
+from automl_wf.model_selection.ensemble import fit_strategy
+from automl_wf.problem_definition import Problem, Target, define_problem, read_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Rows of X that stay after `fit`.
+REFERENCE_ROWS = 1_000
+#: Out-of-fold predictions of each member stay up to this many rows.
+MAX_MEMBER_ROWS = 20_000
+#: The stages, as `timings_`, progress and card call them.
+STAGES = (
+    "problem_definition",
+    "data_preparation",
+    "feature_engineering",
+    "model_selection",
+    "bayesian_hpo",
+    "evaluation",
+    "interpretation",
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a stage decided, why, and on which fact."""
+
+    stage: str
+    decision: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Data:
+    """X, y, weights and groups, read."""
+
+    schema: Schema
+    table: Table
+    target: Target
+    weight: NDArray[np.float64] | None
+    group: NDArray[np.int64] | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class FittedWorkflow:
+    """What stays after `fit`: models, facts, out-of-fold evidence and a reference sample, not the training data."""
+
+    schema: Schema
+    problem: Problem
+    data_plan: DataPlan
+    features: FeaturePlan
+    shortlist: Shortlist
+    tuning: Tuning
+    evaluation: Evaluation
+    interpretation: Interpretation
+    findings: tuple[Finding, ...]
+    decisions: tuple[Decision, ...]
+    timings: Mapping[str, float]
+    splits: tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]
+    evidence: Mapping[str, NDArray[Any]]
+    reference: pd.DataFrame | NDArray[Any]
+    reference_y: NDArray[Any]
+    fingerprint: str
+    drift: Mapping[str, Any]
+    view: FittedView
+    created: str
+    seed: int
+
+
+class ModelDevelopmentWorkflow:
+    """The model development workflow, from a raw table to a fitted, evaluated and explained ensemble.
+
+    Parameters
+    ----------
+    problem_config : mapping, default=None
+        The parameters of `WorkflowEstimator`, by name; what is not given has its default.
+
+    Attributes
+    ----------
+    artifacts : dict
+        Result of each stage that has run, by the stage's name.
+    metrics : dict
+        "seconds" per stage and, once stage 6 has run, "scores": every metric on out-of-fold predictions.
+
+    Raises
+    ------
+    InvalidParameter
+        `problem_config` holds an unknown name, or a memory limit that is no number of bytes.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from automl_wf import ModelDevelopmentWorkflow
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> workflow = ModelDevelopmentWorkflow({"n_iter": 3, "time_budget": None, "verbose": 0})
+    >>> result = workflow.execute(X, y)
+    >>> result.problem.task.value
+    'multiclass'
+    """
+
+    def __init__(self, problem_config: Mapping[str, Any] | None = None) -> None:
+        unknown = sorted(set(problem_config or {}) - set(DEFAULTS))
+        if unknown:
+            raise InvalidParameter(f"problem_config may hold {sorted(DEFAULTS)}. Got {unknown!r} among them instead.")
+        self.config: dict[str, Any] = {**DEFAULTS, **(problem_config or {})}
+        self.seed = int(check_random_state(self.config["random_state"]).randint(2**31 - 1))
+        self.n_jobs = usable_threads(self.config["n_jobs"])
+        self.memory_limit = read_bytes(self.config["memory_limit"], "memory_limit")
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is done yet, and the clock starts."""
+        self.artifacts: dict[str, Any] = {}
+        self.metrics: dict[str, Any] = {"seconds": {}}
+        self.budget = Budget(self.config["time_budget"])
+        self._progress = Progress(self.config["verbose"], self.budget)
+
+    def execute(
+        self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, owner: str = "ModelDevelopmentWorkflow"
+    ) -> FittedWorkflow:
+        """Run stages 1 to 7; stage 8 is `WorkflowEstimator.export`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_columns)
+            The raw table.
+        y : array-like of shape (n_rows,)
+            The target.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the rows.
+        groups : array-like of shape (n_rows,), default=None
+            Rows of one group stay on one side of every split; queries when ranking.
+        owner : str, default="ModelDevelopmentWorkflow"
+            Name used in messages.
+
+        Returns
+        -------
+        FittedWorkflow
+            Models and facts.
+
+        Raises
+        ------
+        InvalidInput
+            X, y, weights or groups cannot be used; raised before any model is fitted.
+        """
+        started = datetime.now(UTC)
+        self._begin()
+        with self._progress as progress:
+            data = self.read(X, y, sample_weight, groups, owner)
+            problem = self.define_problem(data)
+            rows, table, plan = self.prepare_data(data, problem)
+            features = self.engineer_features(data, problem, table)
+            shortlist = self.select_models(data, problem, table)
+            cache = self._fold_cache(problem, rows, table, plan.folds, features)
+            tuning = self.optimize_hyperparameters(problem, shortlist, cache)
+            evaluation = self.evaluate_models(problem, tuning, cache)
+            kept = self._keep(X, data, problem, rows, cache, plan, shortlist, tuning)
+            # Last, since it can be cut at any column: what the other stages left of the time is its.
+            interpretation = self.interpret_models(problem, tuning, cache, table)
+            result = FittedWorkflow(
+                schema=data.schema,
+                problem=problem,
+                data_plan=plan,
+                features=features,
+                shortlist=shortlist,
+                tuning=_without_spares(tuning),
+                evaluation=evaluation,
+                interpretation=interpretation,
+                findings=sort_findings(
+                    [*problem.findings, *plan.findings, *_search_findings(tuning, evaluation, self.config)]
+                ),
+                decisions=_decisions(problem, plan, shortlist, tuning),
+                timings={**self.metrics["seconds"], "total": self.budget.elapsed()},
+                created=started.isoformat(timespec="seconds"),
+                seed=self.seed,
+                **kept,
+            )
+            progress.say(_summary(result))
+        return result
+
+    def read(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        owner: str = "ModelDevelopmentWorkflow",
+    ) -> Data:
+        """Read X, y, weights and groups; everything that makes them unusable is an error here.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_columns)
+            The raw table.
+        y : array-like of shape (n_rows,)
+            The target.
+        sample_weight : array-like of shape (n_rows,), default=None
+            Weights of the rows.
+        groups : array-like of shape (n_rows,), default=None
+            Groups or queries.
+        owner : str, default="ModelDevelopmentWorkflow"
+            Name used in messages.
+
+        Returns
+        -------
+        Data
+            Schema, cells, target, weights and groups.
+        """
+        with self._stage("problem_definition"):
+            if y is None or isinstance(y, (str, bytes)):
+                read_target(y, self.config["task"], 0, owner)
+            schema, table, findings = learn_schema(X, self.config["schema"])
+            target = read_target(y, self.config["task"], table.n_rows, owner)
+            weight = read_weights(sample_weight, table.n_rows)
+            group = read_groups(groups, table.n_rows)
+            if target.task is Task.RANKING and group is None:
+                group = np.zeros(table.n_rows, dtype=np.int64)
+            return Data(schema, table, target, weight, group, tuple(findings))
+
+    def define_problem(self, data: Data) -> Problem:
+        """Stage 1: task, metric, baseline, constraints and findings.
+
+        Parameters
+        ----------
+        data : Data
+            What `read` returned.
+
+        Returns
+        -------
+        Problem
+            The problem, decided before any model is fitted.
+        """
+        with self._stage("problem_definition"):
+            limits = {k: self.config[k] for k in ("time_budget", "n_iter", "max_predict_time", "memory_limit")}
+            constraints = {**{k: v for k, v in limits.items() if v is not None}, **(self.config["requirements"] or {})}
+            problem = define_problem(
+                data.target,
+                data.table,
+                scoring=self.config["scoring"],
+                pos_label=self.config["pos_label"],
+                group=data.group,
+                constraints=constraints,
+                findings=data.findings,
+            )
+        self.artifacts["problem_definition"] = problem
+        return problem
+
+    def prepare_data(self, data: Data, problem: Problem) -> tuple[Rows, Table, DataPlan]:
+        """Stage 2: the rows as they are used, and the folds.
+
+        Parameters
+        ----------
+        data : Data
+            What `read` returned.
+        problem : Problem
+            Stage 1's result.
+
+        Returns
+        -------
+        rows : Rows
+            The rows in the order and number in which they are used.
+        table : Table
+            Their cells.
+        plan : DataPlan
+            The folds, and what was done.
+        """
+        with self._stage("data_preparation"):
+            in_order = isinstance(self.config["cv"], str) and _is_time_ordered(data)
+            rows = arrange_rows(data.table, data.target.values, data.weight, data.group, in_order=in_order)
+            if problem.task is Task.RANKING:
+                rows = _by_query(rows)
+            table = data.table.take(rows.index)
+            n_folds = _forecast_folds(table, problem, self.budget, self.n_jobs)
+            plan = prepare_data(
+                problem, data.table, rows, cv=self.config["cv"], n_folds=n_folds, seed=self.seed % 2**31
+            )
+            _check_classes(problem, rows, plan.folds)
+        self.artifacts["data_preparation"] = plan
+        return rows, table, plan
+
+    def engineer_features(self, data: Data, problem: Problem, table: Table) -> FeaturePlan:
+        """Stage 3: the views, as recipes that each fold fits for itself.
+
+        Parameters
+        ----------
+        data : Data
+            What `read` returned.
+        problem : Problem
+            Stage 1's result.
+        table : Table
+            The rows in use.
+
+        Returns
+        -------
+        FeaturePlan
+            Unfitted views.
+        """
+        with self._stage("feature_engineering"):
+            features = plan_features(data.schema, problem.task, problem.n_classes, table)
+        self.artifacts["feature_engineering"] = features
+        return features
+
+    def select_models(self, data: Data, problem: Problem, table: Table) -> Shortlist:
+        """Stage 4: which models suit, and why.
+
+        Parameters
+        ----------
+        data : Data
+            What `read` returned.
+        problem : Problem
+            Stage 1's result.
+        table : Table
+            The rows in use.
+
+        Returns
+        -------
+        Shortlist
+            Models, reasons, and configurations in the order in which they are tried.
+        """
+        with self._stage("model_selection"):
+            shortlist = shortlist_models(
+                _profile(data, problem, table, self.config["time_budget"], self._rounds(problem, table)),
+                estimators=self.config["estimators"],
+                preset=self.config["preset"],
+                max_trials=self.config["n_iter"],
+            )
+            if self.config["recipe"] is not None:
+                shortlist = replace(shortlist, configurations=(("dummy", {}), *self.config["recipe"]))
+        self.artifacts["model_selection"] = shortlist
+        return shortlist
+
+    def optimize_hyperparameters(self, problem: Problem, shortlist: Shortlist, cache: FoldCache) -> Tuning:
+        """Stage 5: trials, blend and final models.
+
+        Parameters
+        ----------
+        problem : Problem
+            Stage 1's result.
+        shortlist : Shortlist
+            Stage 4's result.
+        cache : FoldCache
+            The folds' matrices.
+
+        Returns
+        -------
+        Tuning
+            Trials, weights and models.
+        """
+        with self._stage("bayesian_hpo"):
+            n_rows, n_iter = len(cache.y), self.config["n_iter"]
+            portfolio = [
+                Configuration(name, params, "baseline" if i == 0 else "portfolio")
+                for i, (name, params) in enumerate(shortlist.configurations)
+            ]
+            listed = (n_rows <= SMALL_ROWS and n_iter is None) or self.config["recipe"] is not None
+            tuning = tune(
+                cache,
+                problem.task,
+                problem.n_classes,
+                problem.scoring,
+                shortlist.specs,
+                portfolio,
+                SearchRules(None if listed else n_iter, len(portfolio) if listed else MAX_TRIALS, asks=not listed),
+                budget=self.budget,
+                reserve=_reserve(self.budget),
+                seed=self.seed,
+                n_jobs=self.n_jobs,
+                max_seconds_per_row=self.config["max_predict_time"],
+                on_trial=lambda trial, record: self._progress.trial(
+                    trial.configuration.model,
+                    trial.score,
+                    record.best.score if record.best else float("nan"),
+                    len(record.trials),
+                ),
+            )
+        self.artifacts["bayesian_hpo"] = tuning
+        return tuning
+
+    def evaluate_models(self, problem: Problem, tuning: Tuning, cache: FoldCache) -> Evaluation:
+        """Stage 6: the honest score, and every metric beside the baseline's.
+
+        Parameters
+        ----------
+        problem : Problem
+            Stage 1's result.
+        tuning : Tuning
+            Stage 5's result.
+        cache : FoldCache
+            The folds' matrices.
+
+        Returns
+        -------
+        Evaluation
+            Facts about out-of-fold predictions.
+        """
+        with self._stage("evaluation"):
+            held_out = cache.folds.rows
+            y, weight, group = cache.y[held_out], _take(cache.weight, held_out), _take(cache.group, held_out)
+            names = [tuning.trials[i].configuration.model for i in tuning.candidates]
+
+            def select(predictions: Any, y: Any, weight: Any, group: Any) -> NDArray[np.float64]:
+                return fit_strategy(tuning.choice.strategy, predictions, y, weight, group, problem.scoring, names)
+
+            honest = bias_corrected(
+                tuning.predictions,
+                select,
+                problem.scoring,
+                y,
+                weight,
+                group,
+                n_bootstraps=_n_bootstraps(self.budget, len(y)),
+                seed=self.seed,
+                budget=self.budget.share(0.4),
+            )
+            evaluation = evaluate(
+                task=problem.task,
+                scoring=problem.scoring,
+                y=y,
+                prediction=tuning.prediction,
+                weight=weight,
+                group=group,
+                baseline_prediction=tuning.baseline.prediction,
+                classes=problem.classes,
+                threshold=tuning.blend.postprocess.threshold,
+                honest=honest,
+                n_bootstraps=_n_bootstraps(self.budget, len(y)),
+                seed=self.seed,
+            )
+        self.artifacts["evaluation"] = evaluation
+        self.metrics["scores"] = {score.name: score.value for score in evaluation.scores}
+        return evaluation
+
+    def interpret_models(self, problem: Problem, tuning: Tuning, cache: FoldCache, table: Table) -> Interpretation:
+        """Stage 7: how much each input column matters to the ensemble, on held-out rows.
+
+        Parameters
+        ----------
+        problem : Problem
+            Stage 1's result.
+        tuning : Tuning
+            Stage 5's result.
+        cache : FoldCache
+            The folds' matrices.
+        table : Table
+            The rows in use.
+
+        Returns
+        -------
+        Interpretation
+            Facts about input columns.
+        """
+        with self._stage("interpretation"):
+            predictors = [(_Predictor(tuning, fold), valid) for fold, (_, valid) in enumerate(cache.folds.splits)]
+            interpretation = interpret(
+                predictors,
+                table,
+                cache.y,
+                cache.weight,
+                cache.group,
+                problem.scoring,
+                [c.position for c in table.schema.used],
+                n_repeats=_n_repeats(len(cache.y)),
+                seed=self.seed,
+                budget=self.budget.until_reserve(0.02 * (self.budget.seconds or 0.0)),
+                threshold=tuning.blend.postprocess.threshold,
+            )
+        self.artifacts["interpretation"] = interpretation
+        return interpretation
+
+    def _rounds(self, problem: Problem, table: Table) -> float | None:
+        """Boosting rounds per fold that a fair share of the time affords; None without a clock."""
+        if self.budget.seconds is None or table.n_rows <= SMALL_ROWS:
+            return None
+        plan: DataPlan = self.artifacts["data_preparation"]
+        per_round = len(plan.folds) * _seconds_per_round(table, problem, self.n_jobs)
+        return 0.25 * self.budget.seconds / per_round
+
+    def _fold_cache(self, problem: Problem, rows: Rows, table: Table, folds: Folds, features: FeaturePlan) -> FoldCache:
+        # Without a clock nothing may depend on the machine.
+        default = free_memory() if self.budget.is_limited else 4e9
+        memory = default if self.memory_limit is None else self.memory_limit
+        return FoldCache(
+            table,
+            features.views,
+            rows.y,
+            rows.weight,
+            rows.group,
+            folds,
+            units=rows.group if rows.group is not None else rows.copies,
+            seed=self.seed,
+            memory_limit=memory / 4,
+        )
+
+    def _keep(
+        self,
+        X: Any,
+        data: Data,
+        problem: Problem,
+        rows: Rows,
+        cache: FoldCache,
+        plan: DataPlan,
+        shortlist: Shortlist,
+        tuning: Tuning,
+    ) -> dict[str, Any]:
+        """What stays of the rows: out-of-fold evidence, a reference sample, counts for drift, and a fingerprint."""
+        reference, at = _reference(X, data.table.n_rows, self.seed)
+        held_out = plan.folds.rows
+        labels = None
+        if problem.classes is not None:
+            labels = problem.classes[tuning.blend.postprocess.decide(tuning.prediction)]
+        evidence = {
+            "y": rows.y[held_out],
+            "prediction": tuning.prediction,
+            "baseline": tuning.baseline.prediction,
+            "fold": plan.folds.fold_of_row,
+            "members": np.stack(tuning.predictions) if len(held_out) <= MAX_MEMBER_ROWS else None,
+            "blend_weights": tuning.choice.weights,
+            "weight": _take(rows.weight, held_out),
+            "group": _take(rows.group, held_out),
+        }
+        return {
+            "splits": tuple((rows.index[a], rows.index[b]) for a, b in plan.folds.splits),
+            "evidence": {k: v for k, v in evidence.items() if v is not None},
+            "reference": reference,
+            "reference_y": data.target.values[at],
+            "fingerprint": fingerprint(data.table.cells),
+            "drift": drift_reference(data.table, tuning.prediction, problem.task, labels),
+            "view": cache.fitted_view(_heaviest_view(tuning, shortlist)),
+        }
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        self._progress.stage(name.replace("_", " "))
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = self.metrics["seconds"]
+            seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class _Predictor:
+    """The blend of the models that did not see a fold's rows."""
+
+    tuning: Tuning
+    fold: int
+    cache: dict[str, Any] = field(default_factory=dict, compare=False)
+
+    def __call__(self, table: Table) -> NDArray[np.float64]:
+        return self.tuning.fold_blend.predict_fold(table, self.fold)
+
+
+#: Parameters of the workflow and their defaults; `WorkflowEstimator` has the same.
+DEFAULTS: dict[str, Any] = {
+    "task": "auto",
+    "scoring": "auto",
+    "time_budget": 60.0,
+    "n_iter": None,
+    "preset": "balanced",
+    "estimators": "auto",
+    "cv": "auto",
+    "schema": None,
+    "pos_label": None,
+    "sensitive": None,
+    "business": None,
+    "requirements": None,
+    "max_predict_time": None,
+    "memory_limit": None,
+    "on_unknown": "ignore",
+    "checkpoint": None,
+    "n_jobs": None,
+    "random_state": None,
+    "verbose": 1,
+    # (model, hyper-parameters) pairs to fit instead of searching: what `refit` takes over from an earlier fit.
+    "recipe": None,
+}
+#: Up to this many rows the configurations follow from the size alone, and the clock is only a guard.
+SMALL_ROWS = 2_000
+#: More configurations than this are never worth their time in one fit.
+MAX_TRIALS = 200
+
+
+def _reserve(budget: Budget) -> float:
+    """Seconds kept for blending, evaluation and interpretation."""
+    return 0.0 if budget.seconds is None else max(0.12 * budget.seconds, min(0.5, 0.3 * budget.seconds))
+
+
+def _n_bootstraps(budget: Budget, n_rows: int) -> int:
+    return 200 if n_rows > SMALL_ROWS and (budget.seconds is None or budget.seconds >= 30) else 100
+
+
+def _n_repeats(n_rows: int) -> int:
+    return 3 if n_rows > SMALL_ROWS else 2
+
+
+def _forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int) -> int:
+    """Five folds, three or one hold-out part: so that several models fit into the time, by a cost model of LightGBM.
+
+    A tree of 31 leaves takes about 0.7 ms plus 2.2 ms per million cells; a model is counted as 300 rounds.
+    """
+    if budget.seconds is None or table.n_rows <= SMALL_ROWS:
+        return 5
+    model = 300 * _seconds_per_round(table, problem, n_jobs)
+    for n_folds in (5, 3):
+        if 6 * n_folds * model <= 0.7 * budget.seconds:
+            return n_folds
+    return 1
+
+
+def _seconds_per_round(table: Table, problem: Problem, n_jobs: int) -> float:
+    """One boosting round on all rows, from a cost model that was measured on two threads."""
+    n_columns = max(len(table.schema.used), 1)
+    tree = 0.7e-3 + 2.2e-3 * table.n_rows * n_columns / 1e6
+    trees_per_round = problem.n_classes if problem.task is Task.MULTICLASS else 1
+    return tree * trees_per_round * (2.0 / max(n_jobs, 1))
+
+
+def _is_time_ordered(data: Data) -> bool:
+    return data.group is None and time_order(data.table) is not None
+
+
+def _by_query(rows: Rows) -> Rows:
+    """Rows of one query side by side, as rankers need them."""
+    assert rows.group is not None
+    order = np.argsort(rows.group, kind="stable")
+    take = {
+        k: None if (v := getattr(rows, k)) is None else v[order] for k in ("index", "y", "weight", "group", "copies")
+    }
+    return replace(rows, **take)  # type: ignore[arg-type]
+
+
+def _check_classes(problem: Problem, rows: Rows, folds: Folds) -> None:
+    if not problem.task.is_classification:
+        return
+    for i, (train, _) in enumerate(folds.splits):
+        if len(np.unique(rows.y[train])) < 2:
+            raise InvalidInput(
+                f"The training rows of split {i} hold one class only. "
+                "Give more rows of the rare class, fewer folds, or groups that do not coincide with the classes."
+            )
+
+
+def _profile(data: Data, problem: Problem, table: Table, seconds: float | None, rounds: float | None) -> DataProfile:
+    used = data.schema.used
+    counts = np.bincount(data.target.values, minlength=problem.n_classes) if problem.classes is not None else None
+    n_cells = max(table.n_rows * max(len(used), 1), 1)
+    return DataProfile(
+        n_rows=table.n_rows,
+        n_columns=len(used),
+        n_numeric=len(data.schema.of_kind(ColumnKind.NUMERIC, ColumnKind.BOOLEAN)),
+        n_categorical=len(data.schema.of_kind(ColumnKind.CATEGORICAL)),
+        n_datetime=len(data.schema.of_kind(ColumnKind.DATETIME)),
+        n_levels_max=max((c.n_unique for c in data.schema.of_kind(ColumnKind.CATEGORICAL)), default=0),
+        missing_share=sum(c.n_missing for c in used) / n_cells,
+        task=problem.task,
+        n_classes=problem.n_classes,
+        smallest_class=int(counts.min()) if counts is not None else table.n_rows,
+        seconds=seconds,
+        rounds=rounds,
+    )
+
+
+def _reference(X: Any, n_rows: int, seed: int) -> tuple[Any, NDArray[np.intp]]:
+    """At most 1,000 rows of X as given, in their order."""
+    rng = np.random.default_rng(seed)
+    at = np.sort(rng.choice(n_rows, size=min(n_rows, REFERENCE_ROWS), replace=False)).astype(np.intp)
+    return take_rows(X, at), at
+
+
+def _without_spares(tuning: Tuning) -> Tuning:
+    """Trials without the fitted models that the blend does not use, and without predictions (they are evidence)."""
+    trials = tuple(replace(t, learners=(), views=(), prediction=None) for t in tuning.trials)
+    return replace(tuning, trials=trials, fold_blend=tuning.blend)
+
+
+def _heaviest_view(tuning: Tuning, shortlist: Shortlist) -> str:
+    return shortlist.specs[max(tuning.blend.members, key=lambda m: m.weight).name].view
+
+
+def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str, Any]) -> list[Finding]:
+    found = []
+    failed = [t for t in tuning.trials if t.status == "failed"]
+    if failed:
+        found.append(
+            Finding(
+                "failed_trials",
+                "warning",
+                f"{len(failed)} of {len(tuning.trials)} configurations failed, the first "
+                f"({failed[0].configuration.model}) with: {failed[0].reason[:200]}",
+                "See the column `reason` of leaderboard_.",
+            )
+        )
+    if tuning.is_clock_limited and config["n_iter"] is not None:
+        found.append(
+            Finding(
+                "clock_limited",
+                "info",
+                f"The time budget ended the search after {len(tuning.trials)} of {config['n_iter']} configurations.",
+                "Set time_budget=None for a result that repeats bit by bit.",
+            )
+        )
+    if all(t.configuration.source == "baseline" for t in tuning.trials if t.status == "ok"):
+        found.append(
+            Finding(
+                "only_baseline",
+                "serious",
+                "Only the baseline could be fitted in the time.",
+                "Give more time, fewer columns, or a sample of the rows.",
+            )
+        )
+    if evaluation.beats_baseline is False:
+        found.append(
+            Finding(
+                "not_better_than_baseline",
+                "serious",
+                "The model is not better than the baseline beyond chance.",
+                "Look for columns that have to do with the target; do not use this model.",
+            )
+        )
+    return found
+
+
+def _decisions(problem: Problem, plan: DataPlan, shortlist: Shortlist, tuning: Tuning) -> tuple[Decision, ...]:
+    models = ", ".join(f"{m.name} ({m.weight:.2f})" for m in tuning.blend.members)
+    return (
+        Decision("problem_definition", f"task: {problem.task.value}", f"target {problem.target_name!r}"),
+        Decision("problem_definition", f"metric: {problem.scoring.name}", "given by the user or the task's default"),
+        Decision("data_preparation", f"folds: {plan.folds.description}", f"{plan.n_rows} rows"),
+        Decision("data_preparation", f"classes: {plan.imbalance}", "class shares"),
+        *(Decision("model_selection", f"model: {r.name}", r.reason) for r in shortlist.recommendations),
+        Decision(
+            "bayesian_hpo", f"ensemble ({tuning.choice.strategy}): {models}", "best on rows not used for its weights"
+        ),
+        Decision("bayesian_hpo", f"final models: {tuning.finish}", f"{plan.n_rows} rows"),
+        Decision("bayesian_hpo", f"search ended: {tuning.ended}", f"{len(tuning.trials)} configurations"),
+    )
+
+
+def _summary(result: FittedWorkflow) -> list[str]:
+    """Five lines: the model, the honest score with its interval, the baseline, the gravest finding, the next call."""
+    members = ", ".join(f"{m.name} {m.weight:.0%}" for m in result.tuning.blend.members[:4])
+    evaluation = result.evaluation
+    honest = evaluation.honest
+    name = result.problem.scoring.label
+    natural = result.problem.scoring.natural
+    if honest is not None and honest.value is not None and honest.interval is not None:
+        low, high = sorted(natural(end) for end in honest.interval)
+        score = f"{name}: {natural(honest.value):.5g} on new rows, 95 % interval {low:.5g} to {high:.5g}"
+    else:
+        score = f"{name}: {natural(result.tuning.best.score):.5g} out of fold (too little for an interval)"
+    gravest = result.findings[0] if result.findings else None
+    n_trials, seconds = len(result.tuning.trials), result.timings["total"]
+    return [
+        f"model: {members}; {n_trials} configurations in {seconds:.1f} s",
+        score,
+        f"baseline: {natural(result.tuning.baseline.score):.5g} ({result.problem.baseline})",
+        f"finding: {gravest.message} {gravest.advice}" if gravest else "finding: none",
+        "next: model.leaderboard_, model.evaluate(X_test, y_test), model.export('model_package')",
+    ]
+
+
+def _take(values: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:
+    return None if values is None else values[rows]

@@ -1,0 +1,1 @@
+"""What the service tells Prometheus, and what Prometheus and Grafana make of it."""

@@ -1,0 +1,107 @@
+"""One configuration, one trial: its score, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
+from automl_wf.core.budget import Budget
+
+
+def run(objective: Objective, *, seconds: float | None = None, model: str = "guess", **params: Any) -> Trial:
+    keep = params.pop("worth_going_on", lambda scores: True)
+    configuration = Configuration(model, params, "portfolio")
+    return objective(configuration, 7, budget=Budget(seconds), started_s=1.5, worth_going_on=keep)
+
+
+def test_a_trial_holds_every_fold(objective_of: Any) -> None:
+    trial = run(objective_of(), error=0.5)
+    assert (trial.number, trial.status, trial.reason, trial.started_s) == (7, "ok", "", 1.5)
+    assert trial.score == pytest.approx(-0.5)
+    assert trial.fold_scores == pytest.approx((-0.5,) * 3)
+    assert trial.prediction is not None
+    assert trial.prediction.tolist() == [i + 0.5 for i in range(12)]
+    assert len(trial.learners) == len(trial.views) == 3
+    assert trial.fit_time_s > 0
+    assert trial.predict_time_ms > 0
+
+
+@pytest.mark.parametrize("n_rows", [12, 3000, 20_010])
+def test_the_baseline_by_hand(objective_of: Any, n_rows: int) -> None:
+    objective = objective_of(n_rows, 3)
+    trial = run(objective, model="mean")
+    # Each third of 0 … n − 1 is predicted by the mean of the other two.
+    x = np.arange(float(n_rows)).reshape(3, -1)
+    squares = sum(((x[i] - np.delete(x, i, axis=0).mean()) ** 2).sum() for i in range(3))
+    assert trial.score == pytest.approx(-math.sqrt(squares / n_rows))
+
+
+def test_a_model_that_fails_is_a_record_with_its_reason(objective_of: Any) -> None:
+    trial = run(objective_of(), fails=True)
+    assert (trial.status, trial.reason) == ("failed", "ZeroDivisionError: on purpose")
+    assert math.isnan(trial.score)
+    assert trial.prediction is None
+    assert trial.learners == ()
+    unknown = run(objective_of(), model="nobody")
+    assert (unknown.status, unknown.reason) == ("failed", "KeyError: 'nobody'")
+
+
+def test_predictions_that_are_not_numbers_fail(objective_of: Any) -> None:
+    trial = run(objective_of(), nan=True)
+    assert (trial.status, trial.reason) == ("failed", "predictions are not finite")
+
+
+def test_a_metric_that_is_not_defined_fails_but_the_predictions_stay(objective_of: Any) -> None:
+    def nothing(estimator: Any, X: Any, y: Any) -> float:
+        return math.nan
+
+    trial = run(objective_of(scoring=nothing), error=0.5)
+    assert (trial.status, trial.reason) == ("failed", "nothing is not defined for these predictions (nan)")
+    assert trial.prediction is not None
+
+
+def test_out_of_time(objective_of: Any) -> None:
+    trial = run(objective_of(), seconds=0.03, sleep=0.1)
+    assert trial.status == "out_of_time"
+    assert trial.reason.startswith("Guess was stopped: its share of the time budget")
+
+
+def test_a_hopeless_configuration_is_pruned_after_two_folds(objective_of: Any) -> None:
+    seen: list[list[float]] = []
+
+    def worth_going_on(scores: Any) -> bool:
+        seen.append(list(scores))
+        return False
+
+    trial = run(objective_of(3000, 3), error=2.0, worth_going_on=worth_going_on)
+    assert (trial.status, trial.reason) == ("pruned", "behind the best after 2 of 3 folds")
+    assert trial.fold_scores == pytest.approx((-2.0, -2.0))
+    assert trial.prediction is None
+    assert len(seen) == 1
+    assert run(objective_of(12, 3), error=2.0, worth_going_on=worth_going_on).status == "ok"
+
+
+def test_all_folds_use_the_rounds_that_suit_their_mean(objective_of: Any) -> None:
+    # Alone the folds would take 1, 3 and 4 rounds; the mean of their first three is lowest after two.
+    trial = run(objective_of(), curves=[[1.0, 2.0, 9.0], [9.0, 2.0, 1.0], [9.0, 4.0, 5.0, 0.0]])
+    assert [learner.n_rounds for learner in trial.learners] == [2, 2, 2]
+    assert trial.n_rounds == 2
+
+
+@pytest.mark.parametrize("params", [{"error": 0.5}, {"curves": [[3.0, 1.0, 2.0]]}])
+def test_refit_is_on_all_rows_with_the_rounds_of_the_folds(objective_of: Any, params: dict[str, Any]) -> None:
+    objective = objective_of()
+    _, learner = objective.refit(run(objective, **params), budget=Budget())
+    assert learner.n_train_ == 12
+    assert learner.n_rounds == (2 if "curves" in params else None)
+    assert learner.curve_ is None
+
+
+def test_rows_held_out_by_no_fold_have_no_prediction(objective_of: Any) -> None:
+    trial = run(objective_of(12, 3, is_partition=False), error=0.0)
+    assert trial.prediction is not None
+    assert trial.prediction.tolist() == list(range(4, 12))

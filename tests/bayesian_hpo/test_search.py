@@ -1,0 +1,144 @@
+"""Portfolio first, then what the surrogate asks for, until count, time or use ends."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_wf.bayesian_hpo import search
+from automl_wf.bayesian_hpo.objective import Configuration, Trial
+from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
+from automl_wf.core.budget import Budget
+
+BASELINE = Configuration("mean", {}, "baseline")
+GUESSES = [Configuration("guess", {"error": e}, "portfolio") for e in (2.5, 2.0, 1.5)]
+
+
+def run(objective: Any, portfolio: Any, rules: SearchRules, seconds: float | None = None) -> SearchRecord:
+    return run_search(objective, portfolio, rules, Budget(seconds), seed=0)
+
+
+def sources(record: SearchRecord) -> list[str]:
+    return [t.configuration.source for t in record.trials]
+
+
+def test_the_whole_list(objective_of: Any) -> None:
+    told: list[tuple[int, int]] = []
+    record = run_search(
+        objective_of(),
+        [BASELINE, *GUESSES],
+        SearchRules(None, 4, asks=False),
+        Budget(),
+        seed=0,
+        on_trial=lambda trial, record: told.append((trial.number, len(record.trials))),
+    )
+    assert [t.number for t in record.trials] == [0, 1, 2, 3]
+    assert told == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert record.best is record.trials[3]
+    assert record.best.score == pytest.approx(-1.5)
+    assert (record.ended, record.is_clock_limited) == ("the list was tried whole", False)
+
+
+def test_n_iter_is_the_number_of_trials(objective_of: Any) -> None:
+    record = run(objective_of(), [BASELINE, *GUESSES], SearchRules(2, 99, asks=False))
+    assert len(record.trials) == 2
+    assert record.ended == "all 2 configurations were tried"
+
+
+def test_of_forty_trials_sixteen_are_asked_and_they_find_the_optimum(objective_of: Any) -> None:
+    many = [Configuration("guess", {"error": 3.0 - 0.01 * i}, "portfolio") for i in range(50)]
+    record = run(objective_of(), [BASELINE, *many], SearchRules(40, 200, asks=True))
+    assert len(record.trials) == 40
+    assert sources(record).count("asked") == 16
+    assert record.best is not None
+    assert record.best.configuration.source == "asked"
+    assert abs(record.best.configuration.params["error"]) < 0.05
+    again = run(objective_of(), [BASELINE, *many], SearchRules(40, 200, asks=True))
+    assert [t.configuration for t in again.trials] == [t.configuration for t in record.trials]
+
+
+def test_a_short_portfolio_leaves_more_to_ask(objective_of: Any) -> None:
+    record = run(objective_of(), [BASELINE, *GUESSES], SearchRules(10, 200, asks=True))
+    assert sources(record) == ["baseline"] + ["portfolio"] * 3 + ["asked"] * 6
+
+
+def test_the_search_converges_after_twelve_asked_trials_without_a_better_one(
+    objective_of: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "PATIENCE", 3)
+    best = Configuration("guess", {"error": 0.0}, "portfolio")
+    record = run(objective_of(), [BASELINE, best], SearchRules(None, 99, asks=True))
+    assert sources(record).count("asked") == 3
+    assert record.ended == "converged: further configurations were not better"
+
+
+def test_models_are_asked_in_turn_the_best_one_twice_as_often(objective_of: Any) -> None:
+    other = Configuration("other", {"error": 4.0}, "portfolio")
+    record = run(objective_of(), [BASELINE, GUESSES[0], other], SearchRules(9, 99, asks=True))
+    asked = [t.configuration.model for t in record.trials if t.configuration.source == "asked"]
+    assert asked == ["guess", "guess", "other", "guess", "guess", "other"]
+
+
+def test_nothing_to_tune_ends_the_search(objective_of: Any) -> None:
+    record = run(objective_of(), [BASELINE], SearchRules(None, 99, asks=True))
+    assert len(record.trials) == 1
+
+
+def test_parameters_outside_the_space_are_the_best_trials(objective_of: Any) -> None:
+    tagged = [Configuration("guess", {"error": e, "tag": e}, "portfolio") for e in (2.0, 1.0)]
+    record = run(objective_of(), [BASELINE, *tagged], SearchRules(5, 99, asks=True))
+    assert record.trials[-1].configuration.params["tag"] == 1.0
+
+
+def test_the_baseline_runs_without_any_time(objective_of: Any) -> None:
+    record = run(objective_of(), [BASELINE, *GUESSES], SearchRules(None, 4, asks=False), seconds=0.0)
+    assert [t.status for t in record.trials] == ["ok"]
+    assert (record.ended, record.is_clock_limited) == ("the time was used up", True)
+
+
+def test_the_time_ends_the_search(objective_of: Any) -> None:
+    slow = [Configuration("guess", {"error": 1.0, "sleep": 0.02}, "portfolio") for _ in range(100)]
+    record = run(objective_of(), [BASELINE, *slow], SearchRules(None, 101, asks=False), seconds=0.4)
+    assert 1 < len(record.trials) < 20
+    assert record.is_clock_limited
+
+
+def test_failures_and_undefined_scores_are_never_the_best(objective_of: Any) -> None:
+    failing = Configuration("guess", {"fails": True}, "portfolio")
+    record = run(objective_of(), [BASELINE, failing, GUESSES[0]], SearchRules(None, 3, asks=False))
+    assert [t.status for t in record.trials] == ["ok", "failed", "ok"]
+    assert record.best is record.trials[2]
+
+    def only_for_guesses(estimator: Any, X: Any, y: Any) -> float:
+        prediction = estimator.predict(X)
+        return math.nan if np.ptp(prediction) == 0 else -float(np.abs(prediction - y).mean())
+
+    constant = run(objective_of(12, 1, scoring=only_for_guesses), [BASELINE, GUESSES[0]], SearchRules(None, 2, False))
+    assert [t.status for t in constant.trials] == ["failed", "ok"]
+    assert constant.best is constant.trials[1]
+
+
+def test_pruned_trials_tell_the_surrogate_what_their_folds_scored() -> None:
+    configuration = Configuration("guess", {}, "asked")
+    assert search._loss(Trial(0, configuration, "ok", score=-0.5)) == 0.5
+    assert search._loss(Trial(0, configuration, "pruned", fold_scores=(-2.0, -3.0, math.nan))) == 2.5
+    assert math.isnan(search._loss(Trial(0, configuration, "failed", fold_scores=(-2.0,))))
+
+
+def test_a_trial_goes_on_unless_it_is_behind_the_worst_fold_of_the_best() -> None:
+    best = Trial(0, BASELINE, "ok", score=-1.0, fold_scores=(-0.5, -1.5, math.nan))
+    worth_going_on = search._forgiving(SearchRecord([best]))
+    assert worth_going_on([-1.0, -2.0])
+    assert not worth_going_on([-1.0, -2.1])
+    assert worth_going_on([math.nan])
+    assert search._forgiving(SearchRecord())([-100.0])
+
+
+def test_only_the_best_trials_keep_their_models(objective_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "KEPT", 2)
+    record = run(objective_of(), [BASELINE, *GUESSES], SearchRules(None, 4, asks=False))
+    assert [bool(t.learners) for t in record.trials] == [False, False, True, True]
+    assert all(t.prediction is not None for t in record.trials)

@@ -1,0 +1,87 @@
+"""Splits, what is gathered from them, and the cache that fits each recipe once per fold and view."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from automl_wf.core.folds import FoldCache, Folds
+from automl_wf.core.frame import learn_schema
+
+
+def rows(*positions: int) -> np.ndarray:
+    return np.array(positions, dtype=np.intp)
+
+
+class CountingRecipe:
+    """Centres the first column on its training rows, and counts how often it is fitted."""
+
+    def __init__(self, is_fitted_on_rows: bool = True) -> None:
+        self.is_fitted_on_rows = is_fitted_on_rows
+        self.calls: list[tuple[int, int, Any]] = []
+
+    def fit_transform(self, table: Any, y: Any, weight: Any, *, seed: int, group: Any = None) -> tuple[Any, Any]:
+        self.calls.append((table.n_rows, seed, group))
+        view = Centred(float(table.cells[0].mean()))
+        return view, view.transform(table)
+
+
+class Centred:
+    categorical: tuple[int, ...] = ()
+
+    def __init__(self, mean: float) -> None:
+        self.mean = mean
+
+    def transform(self, table: Any) -> np.ndarray:
+        return table.numbers([0]) - self.mean
+
+
+def make_cache(recipes: dict[str, Any], **options: Any) -> FoldCache:
+    _, table, _ = learn_schema(np.arange(6.0).reshape(-1, 1))
+    folds = Folds(((rows(2, 3, 4, 5), rows(0, 1)), (rows(0, 1), rows(2, 3, 4, 5))), 6, "two", True)
+    return FoldCache(table, recipes, np.arange(6.0), None, None, folds, seed=10, **options)
+
+
+def test_gather_puts_each_prediction_in_its_row_and_averages_repeats() -> None:
+    folds = Folds(((rows(0), rows(2, 3)), (rows(0), rows(3, 1))), 5, "", False)
+    assert folds.rows.tolist() == [1, 2, 3]
+    assert folds.fold_of_row.tolist() == [1, 0, 1]
+    assert folds.gather([np.array([20.0, 30.0]), np.array([50.0, 10.0])]).tolist() == [10.0, 20.0, 40.0]
+    proba = folds.gather([np.array([[0.2, 0.8], [0.4, 0.6]]), np.array([[0.6, 0.4], [1.0, 0.0]])])
+    np.testing.assert_allclose(proba, [[1.0, 0.0], [0.2, 0.8], [0.5, 0.5]])
+    assert len(folds) == 2
+
+
+def test_a_view_is_fitted_on_the_training_rows_only_and_once() -> None:
+    recipe = CountingRecipe()
+    cache = make_cache({"a": recipe, "b": recipe}, units=np.array([0, 0, 1, 1, 2, 2]))
+    with ThreadPoolExecutor(4) as pool:
+        seen = list(pool.map(lambda i: cache.get(i % 2, "ab"[i % 3 > 0]), range(12)))
+    assert sorted((n, seed, group.tolist()) for n, seed, group in recipe.calls) == [
+        (2, 12, [0, 0]),
+        (4, 11, [1, 1, 2, 2]),
+    ]
+    assert seen[0].X_train.ravel().tolist() == [-1.5, -0.5, 0.5, 1.5]
+    assert seen[0].X_valid.ravel().tolist() == [-3.5, -2.5]
+    assert seen[0] is seen[2]
+
+
+def test_a_view_that_learns_nothing_is_made_once_for_all_folds() -> None:
+    recipe = CountingRecipe(is_fitted_on_rows=False)
+    cache = make_cache({"a": recipe})
+    assert cache.get(0, "a").X_valid.ravel().tolist() == [-2.5, -1.5]
+    assert cache.get(1, "a").X_train.ravel().tolist() == [-2.5, -1.5]
+    assert [n for n, _, _ in recipe.calls] == [6]
+
+
+def test_beyond_the_memory_limit_matrices_are_computed_again_but_what_was_derived_stays() -> None:
+    recipe = CountingRecipe()
+    cache = make_cache({"a": recipe}, memory_limit=6 * 8)
+    cache.get(0, "a")
+    cache.get(1, "a").cache["bins"] = 1
+    assert cache.get(1, "a").cache == {"bins": 1}
+    assert [n for n, _, _ in recipe.calls] == [4, 2, 2]
+    cache.forget()
+    assert cache.get(1, "a").cache == {}

@@ -1,0 +1,38 @@
+"""Coerced rows: taking some, and putting columns of one edge side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from automl_wf.core.frame import learn_schema
+from automl_wf.core.table import Strings, Table
+
+
+def make_table() -> Table:
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.0], "s": ["b", None, "a"], "t": pd.date_range("1970-01-01", periods=3)})
+    return learn_schema(frame)[1]
+
+
+def test_take_by_positions_mask_and_slice() -> None:
+    table = make_table()
+    for rows in (np.array([0, 2]), np.array([True, False, True]), slice(0, 3, 2)):
+        taken = table.take(rows)
+        assert taken.n_rows == 2
+        assert taken.numbers([0]).ravel().tolist() == [1.0, 3.0]
+        assert taken.strings([1])[0].values().tolist() == ["b", "a"]
+        assert taken.times([2]).ravel().tolist() == [0, 2 * 86_400_000_000]
+
+
+def test_blocks_have_a_column_per_position_even_for_none() -> None:
+    table = make_table()
+    assert table.numbers([0, 0]).tolist() == [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]
+    assert table.numbers([]).shape == (3, 0)
+    assert table.times([]).shape == (3, 0)
+    assert table.strings([]) == []
+
+
+def test_strings_keep_their_levels_when_rows_are_taken() -> None:
+    strings = Strings(np.array([1, 0, 1], dtype=np.int32), np.array(["a", "b"], dtype=object))
+    assert strings.take(np.array([0])).levels.tolist() == ["a", "b"]
+    assert strings.values().tolist() == ["b", "a", "b"]

@@ -1,0 +1,146 @@
+"""Every field says where it comes from, and names that want to be markup do not become any."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_wf.deployment.card import OWNER_FIELDS, SECTIONS, build_card, facts_of, owner_info, plain, render_card
+from automl_wf.deployment.evidence import FIGURES
+from automl_wf.deployment.render import NEEDED, template_root
+from automl_wf.deployment.subject import Subject
+from automl_wf.exceptions import InvalidParameter
+
+HOSTILE = 'a|b `c` "d" <script>{{ 7*7 }}</script>\n# not a heading\n---\n{"x": 1} 🙂'
+GRAPH = {"exists": True, "reason": None, "parity": {"n_rows": 40}, "n_nodes": 3}
+MEASURED = {
+    "sizes": {"model.onnx": 10},
+    "latency": {"one_row_p50_s": 1e-4},
+    "memory": {"peak_bytes": 10**8},
+    "samples": {"n_rows": 5, "are_synthetic": True},
+    "n_scored": 40,
+    "n_folds": 4,
+    "target": {"no": 20, "yes": 20},
+    "weights": [1.0],
+}
+
+
+def card_of(subject: Subject, info: dict[str, Any] | None = None) -> dict[str, Any]:
+    card: dict[str, Any] = build_card(facts_of(subject, owner_info(info), GRAPH, MEASURED))
+    return card
+
+
+def fields_of(card: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {f"{s}.{n}": f for s, fields in card["sections"].items() for n, f in fields.items()}
+
+
+def test_every_field_has_value_source_check_and_evidence(subject: Subject) -> None:
+    card = card_of(subject, {"owner": "Ada"})
+    for name, field in fields_of(card).items():
+        assert set(field) == {"value", "source", "check", "evidence"}, name
+        assert field["source"] in ("measured", "by owner", "unfilled")
+        assert field["check"] in ("exact", "tolerance", "data", "once")
+        if field["check"] == "exact" and field["source"] == "measured":
+            assert field["evidence"]["compute"] in FIGURES
+    json.dumps(card, allow_nan=False)
+
+
+def test_completeness_counts_the_fields(subject: Subject) -> None:
+    empty, filled = card_of(subject), card_of(subject, {"owner": "Ada", "license": "mit"})
+    counts = empty["completeness"]
+    assert counts["fields"] == len(fields_of(empty)) == counts["measured"] + counts["by_owner"] + counts["missing"]
+    assert (filled["completeness"]["by_owner"], filled["completeness"]["missing"]) == (2, counts["missing"] - 2)
+    c = filled["completeness"]
+    sentence = (
+        f"{c['filled']} of {c['fields']} fields filled: {c['measured']} measured, 2 by owner, {c['missing']} missing."
+    )
+    assert sentence in render_card(filled)
+
+
+def test_owner_fields_are_open_until_said(subject: Subject) -> None:
+    fields = {n.partition(".")[2]: f for n, f in fields_of(card_of(subject)).items()}
+    assert {name for name, f in fields.items() if f["value"] == NEEDED} == set(OWNER_FIELDS)
+    assert render_card(card_of(subject)).count(f":** {NEEDED}") == len(OWNER_FIELDS)
+
+
+def test_unknown_owner_field_is_an_error() -> None:
+    with pytest.raises(InvalidParameter, match=r"retraining_owner.*Got 'onwer'"):
+        owner_info({"onwer": "Ada"})
+    assert owner_info({"owner": "Ada", "users": ""}, {"owner": "Bob"}) == {"owner": "Bob"}
+
+
+def test_each_section_has_a_template_and_each_template_a_section() -> None:
+    templates = {p.name.removesuffix(".md.jinja") for p in (template_root() / "sections").glob("[a-z]*.jinja")}
+    assert templates == set(SECTIONS)
+
+
+@pytest.mark.parametrize("section", list(SECTIONS))
+def test_every_field_of_a_section_is_shown(subject: Subject, section: str) -> None:
+    text = (template_root() / "sections" / f"{section}.md.jinja").read_text(encoding="utf-8")
+    if "fields.items()" not in text:
+        missing = [name for name in card_of(subject)["sections"][section] if f"fields.{name}" not in text]
+        assert missing == []
+
+
+def test_hostile_names_stay_names(make: Callable[..., Subject]) -> None:
+    yaml = pytest.importorskip("yaml")
+    tame, wild = make(), make(number=HOSTILE, text="label", name=HOSTILE, target_name=HOSTILE)
+    page, hostile = render_card(card_of(tame)), render_card(card_of(wild, {"licence": HOSTILE, "owner": HOSTILE}))
+    start, front, body = hostile.split("---\n", 2)
+    assert start == ""
+    matter = yaml.safe_load(front)
+    assert matter["license"] == HOSTILE
+    assert matter["model-index"][0]["name"] == HOSTILE
+    assert "<script>" not in body
+    assert "\n---" not in body
+    headings = [re.findall(r"^##+ .*$", p, re.MULTILINE) for p in (page, body)]
+    assert headings[0] == headings[1]
+    assert len(re.findall(r"^# ", body, re.MULTILINE)) == 1
+
+
+def test_tables_have_as_many_cells_as_headings(make: Callable[..., Subject]) -> None:
+    page = render_card(card_of(make(number=HOSTILE)))
+    width = None
+    for line in page.splitlines():
+        if not line.startswith("|"):
+            width = None
+            continue
+        n_cells = len(re.findall(r"(?<!\\)\|", line))
+        assert width in (None, n_cells), line
+        width = n_cells
+
+
+def test_front_matter_for_the_hub(subject: Subject) -> None:
+    matter = card_of(subject)["front_matter"]
+    result = matter["model-index"][0]["results"][0]
+    assert matter["pipeline_tag"] == result["task"]["type"] == "tabular-classification"
+    assert matter["metrics"][0] == result["metrics"][0]["type"] == "roc_auc"
+    assert {m["name"]: m["value"] for m in result["metrics"]}["accuracy"] == 0.75
+    assert "license" not in matter
+
+
+def test_the_card_never_judges(subject: Subject) -> None:
+    page = render_card(card_of(subject)).lower()
+    assert not re.search(r"\b(is|are) (fair|unbiased|compliant)\b|production[- ]ready", page)
+
+
+def test_a_pipeline_without_graph_says_why(subject: Subject) -> None:
+    graph = {"exists": False, "reason": "KNN has no exact graph", "parity": None, "n_nodes": None}
+    measured = {k: v for k, v in MEASURED.items() if k not in ("latency", "memory")}
+    page = render_card(build_card(facts_of(subject, {}, graph, measured)))
+    assert "There is no ONNX graph, and so no service: KNN has no exact graph" in page
+    assert '"onnx"' not in page
+
+
+def test_plain_types() -> None:
+    given = {
+        1: np.float32(0.5),
+        "a": [np.int64(3), np.nan, np.inf, np.bool_(True)],
+        "b": np.array(["x", None], dtype=object),
+    }
+    assert plain(given) == {"1": 0.5, "a": [3, None, "inf", True], "b": ["x", None]}

@@ -1,0 +1,794 @@
+"""The static files of an exported package, run for real: a hand-made graph behind uvicorn, spoken to over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import math
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_wf.core import coerce, drift
+from automl_wf.core.graph import GraphBuilder
+from automl_wf.deployment.render import render
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "package"
+KEY = "correct horse"
+#: A column name that would do harm if it were ever taken for code, markup, a template or a query.
+NAME = "{{ 7 * 7 }} \"}'; <b>|`$(id)` 東京"
+EXAMPLE = {NAME: 1.5, "city": "Oslo", "when": "2024-02-29T12:00:00"}
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def expected_share(x: float | None, city: str) -> float:
+    """Probability of class True by hand: weights 2 for x (0 where missing), 1 for Oslo, -1 for Rome."""
+    return sigmoid(2 * (x or 0.0) + {"oslo": 1.0, "rome": -1.0}.get(city.lower(), 0.0))
+
+
+def classifier() -> GraphBuilder:
+    """x double, city string, when int64 → label int64, probabilities."""
+    g = GraphBuilder()
+    x, city, when = g.input("f0", "double"), g.input("city", "string"), g.input("when", "int64")
+    x = g.op("Where", g.op("IsNaN", x), g.constant([[0.0]]), x)
+    codes = {
+        "keys_tensor": np.array(["oslo", "rome"], dtype=object),
+        "values_tensor": np.array([1.0, -1.0]),
+        "default_tensor": np.array([0.0]),
+    }
+    weight = g.op("LabelEncoder", city, domain="ai.onnx.ml", **codes)
+    nothing = g.op("Mul", g.cast(when, "double"), g.constant([[0.0]]))
+    score = g.op("Add", g.op("Add", g.op("Mul", x, g.constant([[2.0]])), weight), nothing)
+    share = g.op("Sigmoid", score)
+    g.output(g.concat([g.op("Sub", g.constant([[1.0]]), share), share]), "probabilities", "double", [None, 2])
+    is_yes = g.op("GreaterOrEqual", share, g.constant([[0.5]]))
+    g.output(g.op("Reshape", g.cast(is_yes, "int64"), g.constant([-1])), "label", "int64", [None])
+    return g
+
+
+def regressor() -> GraphBuilder:
+    """X double of two columns → prediction: their sum, NaN where one is missing."""
+    g = GraphBuilder()
+    total = g.op("ReduceSum", g.input("X", "double", 2), g.constant([1]), keepdims=1)
+    g.output(total, "prediction", "double", [None, 1])
+    return g
+
+
+def column(name: str, input_name: str, kind: str, edge: str, example: Any, is_used: bool = True) -> dict[str, Any]:
+    keys = ("name", "input", "kind", "edge", "date_format", "is_used", "example")
+    return dict(zip(keys, (name, input_name, kind, edge, None, is_used, example), strict=True))
+
+
+def base_config() -> dict[str, Any]:
+    return {
+        "format": 1,
+        "name": "tiny",
+        "version": "1.2.3",
+        "threshold": None,
+        "on_unknown": "ignore",
+        "tensor": None,
+        "limits": {
+            "max_body_bytes": 100_000,
+            "max_rows": 500,
+            "max_string_length": 64,
+            "max_seconds_per_row": 1.0,
+        },
+        "rules": {"double": "a number", "string": "text", "int64": "ISO 8601"},
+        "reference_metrics": {"roc_auc": 0.75, "log_loss": None},
+    }
+
+
+def classifier_config() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    shares = np.array([expected_share(x, "") for x in rng.normal(size=1000)])
+    share = expected_share(1.5, "oslo")
+    return base_config() | {
+        "task": "binary",
+        "layout": "frame",
+        "columns": [
+            column(NAME, "f0", "numeric", "double", 1.5),
+            column("city", "city", "categorical", "string", "Oslo"),
+            column("constant", "constant", "numeric", "double", 1.0, is_used=False),
+            column("when", "when", "datetime", "int64", "2024-02-29T12:00:00"),
+        ],
+        "outputs": {"label": "label", "probabilities": "probabilities"},
+        "classes": [False, True],
+        "categories": {"city": ["oslo", "rome"]},
+        "drift": {
+            "features": {
+                NAME: drift.numeric_reference(np.random.default_rng(1).normal(size=1000)),
+                "city": drift.categorical_reference(["oslo"] * 600 + ["rome"] * 400),
+            },
+            "prediction": drift.numeric_reference(shares),
+        },
+        "self_test": {
+            "row": EXAMPLE,
+            "expected": {"label": True, "probabilities": {"false": 1 - share, "true": share}},
+        },
+    }
+
+
+def regressor_config() -> dict[str, Any]:
+    numbers = np.linspace(0, 1, 100)
+    return base_config() | {
+        "task": "regression",
+        "layout": "array",
+        "tensor": "X",
+        "columns": [column("x0", "x0", "numeric", "double", 0.25), column("x1", "x1", "numeric", "double", 0.5)],
+        "outputs": {"prediction": "prediction"},
+        "classes": None,
+        "categories": {},
+        "drift": {
+            "features": {"x0": drift.numeric_reference(numbers)},
+            "prediction": drift.numeric_reference(2 * numbers),
+        },
+        "self_test": {"row": {"x0": 0.25, "x1": 0.5}, "expected": {"prediction": 0.75}},
+    }
+
+
+def page_context(config: dict[str, Any]) -> dict[str, Any]:
+    facts = {
+        "name": config["name"],
+        "version": config["version"],
+        "created": "2024-01-01",
+        "sizes": {"model_onnx_bytes": 1234},
+        "latency": {"one_row_ms": 0.5, "thousand_rows_ms": None},
+    }
+    pins = [("fastapi", "0.1"), ("numpy", "2.0")]
+    return {"config": config, "facts": facts, "serving_requirements": pins, "training_requirements": pins}
+
+
+def write_package(root: Path, graph: GraphBuilder, config: dict[str, Any], predictions: Callable[..., Any]) -> Path:
+    """The whole tree, as export would write it."""
+    shutil.copytree(TEMPLATES, root, ignore=shutil.ignore_patterns("__pycache__", "*.jinja"))
+    for path in TEMPLATES.rglob("*.jinja"):
+        source = path.relative_to(TEMPLATES)
+        page = render(f"package/{source.as_posix()}", page_context(config))
+        (root / source.with_suffix("")).write_text(page, encoding="utf-8")
+    for module in (coerce, drift):
+        shutil.copy(str(module.__file__), root / "api")
+    (root / "model").mkdir()
+    (root / "tests" / "test_data").mkdir()
+    (root / "model" / "model.onnx").write_bytes(graph.model().SerializeToString())
+    rows = [{**config["self_test"]["row"]} for _ in range(3)]
+    rows[1] = dict.fromkeys(rows[1])
+    for name, content in [
+        ("model/config.json", config),
+        ("model/metadata.json", {"n_rows": 1000}),
+        ("tests/test_data/samples.json", {"rows": rows}),
+        ("tests/test_data/expected.json", {"predictions": [predictions(row) for row in rows]}),
+    ]:
+        (root / name).write_text(json.dumps(content), encoding="utf-8")
+    return root
+
+
+def worded(row: dict[str, Any]) -> dict[str, Any]:
+    share = expected_share(row[NAME], row["city"] or "")
+    return {"label": share >= 0.5, "probabilities": {"false": 1 - share, "true": share}}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_package(tmp_path_factory.mktemp("a") / "model package", classifier(), classifier_config(), worded)
+
+
+@dataclass
+class Service:
+    """A running service and what it writes."""
+
+    port: int
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def call(self, path: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        usual = {"X-API-Key": KEY, "Content-Type": "application/json"}
+        connection.request("GET" if body is None else "POST", path, content, {**usual, **named})
+        response = connection.getresponse()
+        text, kept = response.read(), {k.lower(): v for k, v in response.getheaders()}
+        connection.close()
+        return response.status, json.loads(text) if "json" in kept["content-type"] else text.decode(), kept
+
+    def predict(self, *rows: dict[str, Any], **headers: str) -> Any:
+        return self.call("/v1/predict", {"rows": list(rows)}, **headers)[1]
+
+    def samples(self) -> dict[str, float]:
+        lines = self.call("/metrics")[1].splitlines()
+        pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, value in pairs}
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("MODEL_") and k != "PYTHONPATH"}
+    return {**kept, "PYTHONDONTWRITEBYTECODE": "1", "MODEL_THREADS": "1", **more}
+
+
+def start(root: Path, log: Path, *command: str, **settings: str) -> Service:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    keys = {"MODEL_API_KEY_HASHES": hashlib.sha256(KEY.encode()).hexdigest(), "MODEL_PORT": str(port)}
+    arguments = [part.format(port=port) for part in command or ("-m", "api")]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=root,
+            env=environment(**{**keys, **settings}),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    service = Service(port, log, process)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            service.call("/healthz")
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return service
+    process.kill()
+    process.wait()
+    pytest.fail(f"the service did not start:\n{log.read_text()}")
+
+
+def stop(service: Service) -> None:
+    service.process.terminate()
+    service.process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def service(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = start(package, tmp_path_factory.mktemp("log") / "log.jsonl")
+    yield running
+    stop(running)
+
+
+@pytest.fixture
+def with_config(tmp_path: Path, package: Path) -> Iterator[Callable[..., Service]]:
+    """Starts a copy of the package with another configuration."""
+    running = []
+
+    def begin(change: dict[str, Any] | None = None, *command: str, **settings: str) -> Service:
+        root = tmp_path / "copy"
+        shutil.copytree(package, root)
+        (root / "model" / "config.json").write_text(json.dumps(classifier_config() | (change or {})), encoding="utf-8")
+        running.append(start(root, tmp_path / "log.jsonl", *command, **settings))
+        return running[-1]
+
+    yield begin
+    for each in running:
+        stop(each)
+
+
+def test_a_prediction_by_hand(service: Service) -> None:
+    status, answer, _ = service.call("/v1/predict", {"rows": [{NAME: -0.25, "city": "  ROME ", "when": None}]})
+    share = expected_share(-0.25, "rome")
+    assert status == 200
+    assert (answer["model"], answer["version"], answer["warnings"]) == ("tiny", "1.2.3", [])
+    [prediction] = answer["predictions"]
+    assert prediction["label"] is False
+    assert prediction["probabilities"] == pytest.approx({"false": 1 - share, "true": share}, abs=1e-12)
+
+
+def test_numbers_and_booleans_as_text_are_read_by_the_edge(service: Service) -> None:
+    same = [{**EXAMPLE, NAME: cell} for cell in (1, 1.0, True, "1", " 1e0 ", "yes")]
+    predictions = service.predict(*same)["predictions"]
+    assert predictions == [predictions[0]] * len(same)
+
+
+def test_a_column_that_is_not_used_may_be_sent_and_is_not_read(service: Service) -> None:
+    answer = service.predict({**EXAMPLE, "constant": ["anything"]})
+    assert answer["warnings"] == []
+    assert len(answer["predictions"]) == 1
+
+
+def test_infinity_is_missing_and_says_so(service: Service) -> None:
+    body = json.dumps({"rows": [EXAMPLE, {**EXAMPLE, NAME: math.inf}]}).encode()
+    _, answer, _ = service.call("/v1/predict", body)
+    share = answer["predictions"][1]["probabilities"]["true"]
+    assert share == pytest.approx(expected_share(None, "oslo"), abs=1e-12)
+    assert [(w["code"], w["column"], w["rows"]) for w in answer["warnings"]] == [("infinity", NAME, [1])]
+
+
+@pytest.mark.parametrize(
+    ("cells", "place"),
+    [
+        ({NAME: "secret"}, (NAME, 1, "invalid_value")),
+        ({NAME: 10**400}, (NAME, 1, "invalid_value")),
+        ({NAME: {"secret": 1}}, (NAME, 1, "invalid_value")),
+        ({"when": "secret"}, ("when", 1, "invalid_value")),
+        ({"when": 1700000000}, ("when", 1, "invalid_value")),
+        ({"city": ["secret"]}, ("city", 1, "invalid_value")),
+        ({"city": "secret" * 11}, ("city", 1, "text_too_long")),
+        ({"city": "secret\ud800"}, ("city", 1, "invalid_value")),
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_named_and_not_repeated(
+    service: Service, cells: dict[str, Any], place: tuple[str, int, str]
+) -> None:
+    status, problem, headers = service.call("/v1/predict", {"rows": [EXAMPLE, {**EXAMPLE, **cells}]})
+    assert (status, headers["content-type"]) == (422, "application/problem+json")
+    assert [(e["column"], e["row"], e["code"]) for e in problem["errors"]] == [place]
+    assert "secret" not in json.dumps(problem)
+    assert "secret" not in service.log.read_text()
+
+
+def test_all_missing_columns_are_named_at_once(service: Service) -> None:
+    status, problem, _ = service.call("/v1/predict", {"columns": {"city": ["Oslo"]}})
+    assert status == 422
+    assert [(e["column"], e["code"]) for e in problem["errors"]] == [
+        (NAME, "missing_column"),
+        ("when", "missing_column"),
+    ]
+
+
+def test_columns_of_unequal_length(service: Service) -> None:
+    status, problem, _ = service.call("/v1/predict", {"columns": {NAME: [1, 2], "city": ["a"], "when": [None, None]}})
+    assert (status, problem["errors"][0]["column"]) == (422, "city")
+
+
+def test_a_large_body_is_refused_though_its_length_is_not_announced(service: Service) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
+    chunks = (b" " * 10_000 for _ in range(20))
+    connection.request("POST", "/v1/predict", chunks, headers, encode_chunked=True)
+    response = connection.getresponse()
+    assert response.status == 413
+    assert json.loads(response.read())["title"] == "The request is too large"
+    connection.close()
+
+
+def test_a_key_is_asked_for_before_the_body_is_read(service: Service) -> None:
+    status, problem, headers = service.call("/v1/predict", b"{", X_API_Key="wrong")
+    assert (status, problem["status"]) == (401, 401)
+    assert "www-authenticate" in headers
+
+
+def test_any_of_several_keys_and_a_file_of_them(with_config: Callable[..., Service], tmp_path: Path) -> None:
+    hashes = [hashlib.sha256(key.encode()).hexdigest() for key in ("one", "two", "drei-ß")]
+    (tmp_path / "keys").write_text(f"# team\n{hashes[2].upper()}  # someone\n\n")
+    service = with_config(MODEL_API_KEY_HASHES=", ".join(hashes[:2]), MODEL_API_KEY_FILE=str(tmp_path / "keys"))
+    keys = ["one", "two", "drei-ß".encode().decode("latin-1"), KEY, ""]
+    assert [service.call("/v1/model", X_API_Key=key)[0] for key in keys] == [200, 200, 200, 401, 401]
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({}, "No API key"),
+        ({"MODEL_API_KEY_HASHES": "plain text"}, "64 hexadecimal"),
+        ({"MODEL_API_KEY_FILE": "/nowhere"}, "cannot be read"),
+        ({"MODEL_ALLOW_ANONYMOUS": "1", "MODEL_THREADS": "0"}, "MODEL_THREADS"),
+    ],
+)
+def test_it_does_not_start_without_sound_settings(package: Path, settings: dict[str, str], word: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "api"], cwd=package, env=environment(**settings), capture_output=True, text=True
+    )
+    assert ended.returncode == 1
+    assert word in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_anonymous_use_through_the_uvicorn_command(with_config: Callable[..., Service]) -> None:
+    command = ("-m", "uvicorn", "--factory", "api.app:create_app", "--port", "{port}")
+    service = with_config({}, *command, MODEL_API_KEY_HASHES="", MODEL_ALLOW_ANONYMOUS="1")
+    assert len(service.predict(EXAMPLE, X_API_Key="")["predictions"]) == 1
+    assert all(json.loads(line)["level"] for line in service.log.read_text().splitlines()[4:])
+
+
+def test_unknown_categories_are_counted_and_otherwise_ignored(service: Service) -> None:
+    before = service.samples().get('model_feature_unseen_total{feature="city"}', 0)
+    answer = service.predict({**EXAMPLE, "city": "Kyiv"}, {**EXAMPLE, "city": None}, EXAMPLE)
+    assert answer["warnings"] == []
+    assert service.samples()['model_feature_unseen_total{feature="city"}'] == before + 1
+
+
+def test_unknown_categories_warn(with_config: Callable[..., Service]) -> None:
+    answer = with_config({"on_unknown": "warn"}).predict(EXAMPLE, {**EXAMPLE, "city": "Kyiv"})
+    assert [(w["code"], w["column"], w["rows"]) for w in answer["warnings"]] == [("unknown_category", "city", [1])]
+    assert "Kyiv" not in json.dumps(answer)
+
+
+def test_unknown_categories_are_refused(with_config: Callable[..., Service]) -> None:
+    problem = with_config({"on_unknown": "raise"}).predict(EXAMPLE, {**EXAMPLE, "city": "Kyiv"})
+    assert [(e["code"], e["column"], e["row"]) for e in problem["errors"]] == [("unknown_category", "city", 1)]
+
+
+def test_a_service_whose_self_test_fails_is_alive_but_not_ready(with_config: Callable[..., Service]) -> None:
+    service = with_config({"self_test": {"row": EXAMPLE, "expected": {"label": True, "probabilities": {"true": 0.5}}}})
+    assert service.call("/healthz")[0] == 200
+    status, problem, headers = service.call("/readyz")
+    assert (status, problem["status"], headers["content-type"]) == (503, 503, "application/problem+json")
+    assert '"ERROR"' in service.log.read_text()
+
+
+def test_metrics_count_what_was_sent(with_config: Callable[..., Service]) -> None:
+    service = with_config()
+    assert not any(name.startswith("model_feature_drift_psi") for name in service.samples())
+    rows = [{**EXAMPLE, NAME: x} for x in (0.0, None, 1e6, -1e6)]
+    service.predict(*rows)
+    samples = service.samples()
+    label = NAME.replace('"', '\\"')
+    assert samples[f'model_feature_values_total{{feature="{label}"}}'] == 4
+    assert samples[f'model_feature_missing_total{{feature="{label}"}}'] == 1
+    assert samples[f'model_feature_outliers_total{{feature="{label}"}}'] == 2
+    assert samples['model_predictions_total{label="true"}'] == 3
+    assert samples['model_predictions_total{label="false"}'] == 1
+    assert samples["model_drift_window_rows"] == 4
+    assert samples['model_info{name="tiny",task="binary",version="1.2.3"}'] == 1
+    assert samples['model_performance_reference{metric="roc_auc"}'] == 0.75
+    assert 'model_performance_reference{metric="log_loss"}' not in samples
+    assert samples['http_requests_total{handler="/v1/predict",method="POST",status="200"}'] == 1
+    assert not any("_created" in name for name in samples)
+    reference, current = classifier_config()["drift"]["features"]["city"]["counts"], [4, 0, 0, 0]
+    assert samples['model_feature_drift_psi{feature="city"}'] == pytest.approx(drift.psi(reference, current))
+    assert samples['model_feature_drift_noise_psi{feature="city"}'] == pytest.approx(1 / 1000 + 1 / 4)
+
+
+def test_drift_is_told_from_noise(with_config: Callable[..., Service]) -> None:
+    service = with_config()
+    label = NAME.replace('"', '\\"')
+
+    def excess(shift: float) -> float:
+        numbers = np.random.default_rng(3).normal(shift, size=500)
+        service.predict(*({**EXAMPLE, NAME: float(x)} for x in numbers))
+        s = service.samples()
+        index, noise = (s[f'model_feature_drift_{kind}psi{{feature="{label}"}}'] for kind in ("", "noise_"))
+        return index - noise
+
+    assert abs(excess(0.0)) < 0.03
+    assert excess(2.0) > 0.2
+
+
+def test_logs_are_json_with_what_an_operator_needs(service: Service) -> None:
+    service.predict({**EXAMPLE, "city": "a value for no log"}, EXAMPLE, X_Request_ID="find-me")
+    service.call("/healthz")
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    [line] = [line for line in lines if line.get("request_id") == "find-me"]
+    assert (line["route"], line["method"], line["status"], line["rows"]) == ("/v1/predict", "POST", 200, 2)
+    assert (line["version"], line["level"]) == ("1.2.3", "INFO")
+    assert line["ms"] > 0
+    assert "a value for no log" not in service.log.read_text()
+
+
+def run_inside(package: Path, code: str) -> str:
+    """Output of a script that runs where the service would."""
+    settings = environment(MODEL_ALLOW_ANONYMOUS="1")
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=package, env=settings, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+CALL_IN_PROCESS = """
+import asyncio, json
+from api.app import create_app
+app = create_app()
+
+@app.get("/echo/{number}")
+def echo(number: int):
+    raise RuntimeError("a secret in an error")
+
+async def call(path):
+    sent = []
+    async def receive(): return {"type": "http.request", "body": b"", "more_body": False}
+    async def send(message): sent.append(message)
+    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
+             "headers": [], "http_version": "1.1", "scheme": "http", "server": ("a", 1), "client": ("b", 2),
+             "root_path": ""}
+    await app(scope, receive, send)
+    print(json.dumps([sent[0]["status"], sent[1]["body"].decode()]))
+
+asyncio.run(call("/echo/secret"))
+asyncio.run(call("/echo/5"))
+"""
+
+
+def test_what_nobody_foresaw_is_a_problem_without_details(package: Path) -> None:
+    lines = [json.loads(line) for line in run_inside(package, CALL_IN_PROCESS).splitlines()]
+    answers = [(line[0], json.loads(line[1])) for line in lines if isinstance(line, list)]
+    assert [status for status, _ in answers] == [422, 500]
+    assert answers[0][1]["errors"][0]["column"] == "path.number"
+    failure = next(line for line in lines if isinstance(line, dict) and "error" in line)
+    assert failure["error"] == "RuntimeError"
+    assert failure["raised_at"][-1].endswith("echo")
+    assert "secret" not in json.dumps([answers, failure]).replace("/echo/secret", "")
+
+
+def test_threads_follow_the_container(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "old" / "cpu").mkdir(parents=True)
+    (tmp_path / "old" / "cpu" / "cpu.cfs_quota_us").write_text("50000\n")
+    (tmp_path / "old" / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    code = f"""
+from pathlib import Path
+from api.utils import count_threads, memory_limit
+root = Path({str(tmp_path)!r})
+print(count_threads({{}}, root), count_threads({{}}, root / "old"), count_threads({{"MODEL_THREADS": "7"}}, root))
+print(memory_limit(root), count_threads({{}}, root / "none") >= 1)
+"""
+    assert run_inside(package, code).splitlines() == ["1 1 7", "None True"]
+
+
+def test_class_names_never_collide(package: Path) -> None:
+    code = """
+from api.model import class_names
+print(class_names(["a", "None"]), class_names([1, 2.5, None, True]), class_names(["1", 1]))
+"""
+    assert run_inside(package, code).strip() == """['a', 'None'] ['1', '2.5', 'null', 'true'] ['"1"', '1']"""
+
+
+def test_an_array_model_takes_one_tensor_and_a_number_that_is_none_is_null(tmp_path: Path) -> None:
+    def add(row: dict[str, Any]) -> dict[str, Any]:
+        return {"prediction": None if row["x0"] is None else row["x0"] + row["x1"]}
+
+    root = write_package(tmp_path / "array", regressor(), regressor_config(), add)
+    service = start(root, tmp_path / "log.jsonl")
+    try:
+        answer = service.predict({"x0": 1, "x1": 2.5}, {"x1": 1, "x0": None})
+        assert answer["predictions"] == [{"prediction": 3.5}, {"prediction": None}]
+        assert service.call("/readyz")[0] == 200
+        assert service.samples()['model_predictions_total{label=""}'] == 2
+    finally:
+        stop(service)
+
+
+def test_the_tests_of_the_package_pass_and_skip_nothing(package: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "pytest", "-q", "-ra"],
+        cwd=package,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert re.search(r"^\d+ passed in", ended.stdout, re.MULTILINE), ended.stdout
+
+
+@pytest.mark.parametrize("on_unknown", ["raise", "warn"])
+def test_the_tests_of_the_package_pass_however_unknown_categories_are_met(
+    package: Path, tmp_path: Path, on_unknown: str
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(package, root)
+    rows = [EXAMPLE, {**EXAMPLE, "city": "Kyiv"}, {**EXAMPLE, "city": "x" * 1000}]
+    for name, content in [
+        ("model/config.json", classifier_config() | {"on_unknown": on_unknown}),
+        ("tests/test_data/samples.json", {"rows": rows}),
+        ("tests/test_data/expected.json", {"predictions": [worded(row) for row in rows]}),
+    ]:
+        (root / name).write_text(json.dumps(content), encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"], cwd=root, env=environment(), capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_the_tests_of_the_package_notice_another_model(package: Path, tmp_path: Path) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(package, root)
+    path = root / "tests" / "test_data" / "expected.json"
+    content = json.loads(path.read_text())
+    content["predictions"][0]["probabilities"]["true"] += 1e-7
+    path.write_text(json.dumps(content))
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests/test_model.py"],
+        cwd=root,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert "test_samples_give_what_they_gave_at_export" in ended.stdout
+
+
+def alert_rules() -> list[dict[str, Any]]:
+    yaml = pytest.importorskip("yaml")
+    groups = yaml.safe_load((TEMPLATES / "monitoring" / "alerts.yaml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def dashboard_panels() -> list[dict[str, Any]]:
+    panels: list[dict[str, Any]] = json.loads((TEMPLATES / "monitoring" / "dashboard.json").read_text())["panels"]
+    return panels
+
+
+def test_every_alert_says_what_to_do(package: Path) -> None:
+    guide = (package / "docs" / "deployment.md").read_text()
+    anchors = {line[4:].lower() for line in guide.splitlines() if line.startswith("### ")}
+    alerts = [rule for rule in alert_rules() if "alert" in rule]
+    assert len(alerts) >= 10
+    for rule in alerts:
+        assert rule["for"]
+        assert rule["labels"]["severity"] in ("page", "ticket", "info")
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+        assert rule["annotations"]["runbook_url"] == f"docs/deployment.md#{rule['alert'].lower()}"
+    assert {rule["alert"].lower() for rule in alerts} == anchors
+
+
+def test_alerts_and_dashboard_know_only_metrics_that_exist(service: Service) -> None:
+    service.predict(EXAMPLE)
+    exported = {name.split("{")[0] for name in service.samples()} | {"up", "ALERTS", "model_memory_limit_bytes"}
+    exported |= {rule["record"] for rule in alert_rules() if "record" in rule}
+    expressions = [rule["expr"] for rule in alert_rules()]
+    expressions += [target["expr"] for panel in dashboard_panels() for target in panel.get("targets", [])]
+    pattern = re.compile(r"\b(?:model|http|process|log)[_:][a-z0-9_:]+")
+    used = {name for text in expressions for name in pattern.findall(re.sub(r'"[^"]*"', "", text))}
+    assert len(used) >= 20
+    assert used <= exported
+
+
+def test_the_dashboard_is_laid_out_on_its_grid() -> None:
+    panels = dashboard_panels()
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = [
+        (x, y)
+        for panel in panels
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) == 23
+    for panel in panels:
+        if panel["type"] != "row":
+            assert panel["datasource"]["uid"] == "${datasource}"
+            assert panel["fieldConfig"]["defaults"]["unit"]
+            assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_accepts_rules_panels_and_metrics(service: Service, tmp_path: Path) -> None:
+    expressions = [target["expr"] for panel in dashboard_panels() for target in panel.get("targets", [])]
+    rules = [
+        {"record": f"panel:{i}", "expr": e.replace("$__rate_interval", "5m").replace("$instance", ".*")}
+        for i, e in enumerate(expressions)
+    ]
+    (tmp_path / "panels.yaml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    alerts, tests = TEMPLATES / "monitoring" / "alerts.yaml", tmp_path / "tests.yaml"
+    tests.write_text(json.dumps(rule_tests(alerts)))
+    for command in (
+        ["check", "rules", str(alerts)],
+        ["check", "rules", str(tmp_path / "panels.yaml")],
+        ["check", "config", str(alerts.with_name("prometheus.yml"))],
+        ["test", "rules", str(tests)],
+    ):
+        ended = subprocess.run(["promtool", *command], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    service.predict(EXAMPLE)
+    text = service.call("/metrics")[1]
+    ended = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, encoding="utf-8")
+    assert "error" not in ended.stderr, ended.stderr
+
+
+def rule_tests(alerts: Path) -> dict[str, Any]:
+    """What Prometheus must make of three histories: much drift, much drift in few rows, a service that is gone."""
+
+    def history(n_rows: int, is_up: int) -> list[dict[str, str]]:
+        labels = '{instance="a", job="model"}'
+        return [
+            {"series": f"up{labels}", "values": f"{is_up}x90"},
+            {"series": f"model_drift_window_rows{labels}", "values": f"{n_rows}x90"},
+            {"series": 'model_feature_drift_psi{instance="a", job="model", feature="x"}', "values": "0.5x90"},
+            {"series": 'model_feature_drift_noise_psi{instance="a", job="model", feature="x"}', "values": "0.05x90"},
+        ]
+
+    def fires(alert: str, n_alerts: int) -> dict[str, Any]:
+        expected = {
+            "ModelFeatureDrift": {
+                "exp_labels": {"severity": "ticket", "feature": "x", "instance": "a", "job": "model"},
+                "exp_annotations": {
+                    "summary": "A feature is distributed otherwise than in training: x",
+                    "description": "Its population stability index is 0.45 above what chance would give.",
+                    "runbook_url": "docs/deployment.md#modelfeaturedrift",
+                },
+            },
+            "ModelServiceDown": {
+                "exp_labels": {"severity": "page", "instance": "a", "job": "model"},
+                "exp_annotations": {
+                    "summary": "The model service does not answer",
+                    "description": "Prometheus has not been able to read its metrics for two minutes.",
+                    "runbook_url": "docs/deployment.md#modelservicedown",
+                },
+            },
+        }
+        return {"eval_time": "80m", "alertname": alert, "exp_alerts": [expected[alert]] * n_alerts}
+
+    cases = [
+        (history(1000, 1), [fires("ModelFeatureDrift", 1), fires("ModelServiceDown", 0)]),
+        (history(100, 1), [fires("ModelFeatureDrift", 0)]),
+        (history(100, 0), [fires("ModelServiceDown", 1)]),
+    ]
+    tests = [{"interval": "1m", "input_series": s, "alert_rule_test": checks} for s, checks in cases]
+    return {"rule_files": [str(alerts)], "evaluation_interval": "1m", "tests": tests}
+
+
+def test_the_api_guide_tells_of_every_address_status_and_problem(package: Path, service: Service) -> None:
+    guide = (package / "docs" / "api_guide.md").read_text()
+    table = {cells[1]: cells[4] for cells in (line.split("|") for line in guide.splitlines()) if len(cells) == 6}
+    document = service.call("/openapi.json")[1]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            statuses = table[f" `{method.upper()} {path}` "].strip().split(", ")
+            assert statuses == sorted(operation["responses"])
+    anchors = {line[4:] for line in guide.splitlines() if line.startswith("### ")}
+    names = run_inside(package, "from api.problems import PROBLEMS; print(*PROBLEMS)").split()
+    assert anchors == set(names)
+
+
+def test_every_status_in_openapi_has_an_example(service: Service) -> None:
+    document = service.call("/openapi.json")[1]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for status, response in operation["responses"].items():
+                for media_type, content in response["content"].items():
+                    assert media_type == "text/plain" or "example" in content
+                    assert status == "200" or content["example"]["status"] == int(status)
+    assert (
+        NAME
+        in document["components"]["schemas"]["PredictRequest"]["oneOf"][0]["properties"]["rows"]["items"]["required"]
+    )
+
+
+def test_pages_hold_names_as_text_and_figures_as_given(package: Path) -> None:
+    guide, deployment = ((package / "docs" / name).read_text() for name in ("api_guide.md", "deployment.md"))
+    assert NAME not in guide
+    assert "7 \\* 7" in guide
+    assert "| one row | 0.50 ms |" in deployment
+    assert "| a thousand rows | not measured |" in deployment
+    assert (package / "requirements.txt").read_text() == "fastapi==0.1\nnumpy==2.0\n"
+
+
+def test_what_is_copied_into_the_image_is_what_the_service_needs(package: Path, tmp_path: Path) -> None:
+    names = ["api", "monitoring", "model/config.json", "model/metadata.json", "model/model.onnx"]
+    assert set(names) <= set((package / "Dockerfile").read_text().replace("./", "").split())
+    for name in names:
+        target = tmp_path / "image" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (package / name).is_dir() else shutil.copy)(package / name, target)
+    service = start(tmp_path / "image", tmp_path / "log.jsonl")
+    try:
+        assert service.call("/readyz")[0] == 200
+    finally:
+        stop(service)
+
+
+def test_the_health_check_of_the_image_asks_the_service(package: Path, service: Service) -> None:
+    dockerfile = (package / "Dockerfile").read_text()
+    match = re.search(r"HEALTHCHECK .*\n\s+CMD (\[.*\])", dockerfile)
+    assert match is not None
+    _, *arguments = json.loads(match[1])
+    for port, is_healthy in [(service.port, True), (1, False)]:
+        settings = environment(MODEL_PORT=str(port))
+        ended = subprocess.run([sys.executable, *arguments], env=settings, capture_output=True)
+        assert (ended.returncode == 0) == is_healthy
+
+
+def test_requests_at_the_same_time_are_all_counted(with_config: Callable[..., Service]) -> None:
+    service = with_config(MODEL_THREADS="2")
+    numbers = [i / 10 for i in range(60)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda x: service.predict({**EXAMPLE, NAME: x}), numbers))
+    found = [answer["predictions"][0]["probabilities"]["true"] for answer in answers]
+    assert found == pytest.approx([expected_share(x, "oslo") for x in numbers], abs=1e-12)
+    assert service.samples()["model_drift_window_rows"] == 60

@@ -1,0 +1,254 @@
+"""Boosted trees stop in time, count rounds honestly, and equal their graphs whatever is missing or unknown."""
+
+from __future__ import annotations
+
+import pickle
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from sklearn.metrics import log_loss
+
+from automl_wf.core.budget import Budget
+from automl_wf.core.graph import GraphBuilder
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import MissingDependency, OutOfTime
+from automl_wf.model_selection import boosting, boosting_onnx
+from automl_wf.model_selection.base import Sample
+
+RNG = np.random.default_rng(0)
+N, TRAIN = 240, 180
+X = RNG.normal(size=(N, 5))
+X[:, 4] = RNG.integers(0, 12, N)
+GAPS = np.where(RNG.random(X.shape) < 0.2, np.nan, X)
+UNKNOWN = X.copy()
+UNKNOWN[::3, 4], UNKNOWN[1::3, 4] = -1.0, 500.0
+SIGNAL = X[:, 0] + (X[:, 4] % 3) + 0.5 * RNG.normal(size=N)
+CODES = np.digitize(SIGNAL, [0.3, 1.6])
+GROUP = np.repeat(np.arange(N // 10), 10)
+TASKS = {
+    "binary": (Task.BINARY, 2, (CODES > 0).astype(np.int64)),
+    "multiclass": (Task.MULTICLASS, 3, CODES),
+    "absent classes": (Task.MULTICLASS, 5, CODES + 1),
+    "two of four classes": (Task.MULTICLASS, 4, 3 * (CODES > 0).astype(np.int64)),
+    "one class": (Task.BINARY, 2, np.zeros(N, np.int64)),
+    "regression": (Task.REGRESSION, 1, SIGNAL),
+    "large offset": (Task.REGRESSION, 1, SIGNAL * 1e4 + 1e6),
+    "constant": (Task.REGRESSION, 1, np.full(N, 2.5)),
+    "ranking": (Task.RANKING, 1, CODES.astype(float)),
+    "ranking by fractions": (Task.RANKING, 1, CODES / 2.0),
+}
+KINDS = ("LightGBM", "XGBoost", "CatBoost")
+
+
+def build(kind: str, task: Task, n_classes: int, seed: int = 0, **params: Any) -> Any:
+    if kind != "LightGBM":
+        pytest.importorskip(kind.lower())
+    return getattr(boosting, kind)(task, n_classes, params, seed)
+
+
+def samples(rows: np.ndarray, y: np.ndarray, kind: str = "LightGBM") -> tuple[Sample, Sample]:
+    categorical = (4,) if kind == "LightGBM" else ()
+    return (
+        Sample(rows[:TRAIN], y[:TRAIN], None, GROUP[:TRAIN], categorical),
+        Sample(rows[TRAIN:], y[TRAIN:], None, GROUP[TRAIN:], categorical),
+    )
+
+
+def through_graph(learner: Any, rows: np.ndarray) -> np.ndarray:
+    builder = GraphBuilder()
+    value = boosting_onnx.emit(learner, builder, builder.input("X", "double", rows.shape[1]))
+    builder.output(value, "y", "double", [None, None])
+    session = onnxruntime.InferenceSession(builder.model().SerializeToString())
+    return np.asarray(session.run(None, {"X": rows})[0])
+
+
+def assert_same_as_graph(learner: Any, rows: np.ndarray) -> None:
+    predicted, graph = learner.predict(rows), through_graph(learner, rows)
+    graph = graph[:, 0] if predicted.ndim == 1 else graph
+    assert np.abs(predicted - graph).max() <= 1e-9 * max(1.0, np.abs(predicted).max())
+
+
+@pytest.mark.parametrize("train", [X, GAPS], ids=["whole", "gaps"])
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_prediction_is_sound_and_equals_the_graph(kind: str, task: str, train: np.ndarray) -> None:
+    task_, n_classes, y = TASKS[task]
+    learner = build(kind, task_, n_classes, learning_rate=0.1, n_rounds=25)
+    learner.fit(*samples(train, y, kind), budget=Budget())
+    learner = pickle.loads(pickle.dumps(learner))
+    rows = np.vstack([X, GAPS, UNKNOWN, 10.0 * X, np.full((1, 5), np.nan), np.full((2, 5), [[1e300], [-1e300]])])
+    predicted = learner.predict(rows)
+    assert np.isfinite(predicted).all()
+    if task_.is_classification:
+        assert predicted.sum(axis=1) == pytest.approx(1.0)
+        assert np.all(predicted[:, np.setdiff1d(np.arange(n_classes), y[:TRAIN])] == 0.0)
+    assert_same_as_graph(learner, rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trees_of_one_leaf_and_columns_without_variation(kind: str) -> None:
+    task, n_classes, y = TASKS["multiclass"]
+    strict = {"LightGBM": {"min_data_in_leaf": 10_000}, "XGBoost": {"gamma": 1e9}, "CatBoost": {"depth": 1}}
+    learner = build(kind, task, n_classes, n_rounds=3, **strict[kind]).fit(*samples(X, y, kind), budget=Budget())
+    assert_same_as_graph(learner, GAPS)
+    flat = build(kind, task, n_classes, n_rounds=3).fit(*samples(np.zeros_like(X), y, kind), budget=Budget())
+    assert flat.predict(X[:1])[0] == pytest.approx(np.bincount(y[:TRAIN]) / TRAIN, abs=1e-6)
+    assert_same_as_graph(flat, X)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_curve_is_the_loss_of_what_truncate_leaves(kind: str) -> None:
+    task, n_classes, y = TASKS["multiclass"]
+    train, valid = samples(X, y, kind)
+    learner = build(kind, task, n_classes, learning_rate=0.3, n_rounds=40).fit(train, valid, budget=Budget())
+    assert learner.curve_ is not None
+    assert learner.n_rounds == int(np.argmin(learner.curve_)) + 1
+    whole = learner.n_parameters
+    for n_rounds in (1, 5, len(learner.curve_)):
+        learner.truncate(n_rounds)
+        loss = log_loss(valid.y, learner.predict(valid.X), labels=[0, 1, 2])
+        assert loss == pytest.approx(learner.curve_[n_rounds - 1], rel=1e-4)
+        assert_same_as_graph(learner, valid.X)
+    learner.truncate(1)
+    assert 0 < learner.n_parameters < whole
+    learner.truncate(10**6)
+    assert learner.n_rounds == len(learner.curve_)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_seed_same_model_and_other_seed_another(kind: str) -> None:
+    task, n_classes, y = TASKS["binary"]
+    random = {"LightGBM": {"feature_fraction": 0.4}, "XGBoost": {"subsample": 0.5}, "CatBoost": {}}[kind]
+    train, valid = samples(X, y, kind)
+    first, second, other = (
+        build(kind, task, n_classes, seed, n_rounds=10, **random).fit(train, valid, budget=Budget()).predict(X)
+        for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_deadline_ends_the_growth(kind: str) -> None:
+    task, n_classes, y = TASKS["regression"]
+    train, _ = samples(X, y, kind)
+    start = time.perf_counter()
+    learner = build(kind, task, n_classes, learning_rate=1e-4, n_rounds=40_000)
+    learner.fit(train, budget=Budget(0.4))
+    assert time.perf_counter() - start < 3.0
+    assert learner.is_cut_short_
+    assert 0 < learner.n_rounds < 40_000
+    with pytest.raises(OutOfTime, match=kind):
+        build(kind, task, n_classes).fit(train, budget=Budget(0.0))
+
+
+def test_raw_scores_of_the_graph_are_lightgbms() -> None:
+    task, n_classes, y = TASKS["regression"]
+    learner = build("LightGBM", task, n_classes, n_rounds=30, cat_smooth=1.0, min_data_per_group=2)
+    learner.fit(*samples(GAPS, y), budget=Budget())
+    builder = GraphBuilder()
+    text = learner.booster_.model_to_string(num_iteration=learner.n_rounds)
+    grown = [boosting_onnx._lightgbm_tree(block, 0) for block in boosting_onnx._lightgbm_blocks(text)]
+    assert any(tree.members for tree in grown)
+    value = boosting_onnx.emit_sum(builder, builder.input("X", "double", 5), grown, 1)
+    builder.output(value, "y", "double", [None, 1])
+    session = onnxruntime.InferenceSession(builder.model().SerializeToString())
+    rows = np.vstack([X, GAPS, UNKNOWN])
+    # What is left is the order in which the trees are added up.
+    assert np.abs(session.run(None, {"X": rows})[0] - learner._raw(rows)).max() < 1e-15 * 30
+
+
+def test_rare_classes_do_not_diverge() -> None:
+    rng = np.random.default_rng(3)
+    n, n_classes = 3000, 12
+    y = rng.choice(n_classes, n, p=np.r_[np.full(2, 0.44), np.full(10, 0.012)])
+    rows = np.column_stack([y + rng.normal(0.0, 0.4, n), rng.normal(size=(n, 3))])
+    train, valid = Sample(rows[:2000], y[:2000]), Sample(rows[2000:], y[2000:])
+    learner = build("LightGBM", Task.MULTICLASS, n_classes, learning_rate=0.1, min_data_in_leaf=20, n_rounds=60)
+    learner.fit(train, valid, budget=Budget())
+    assert learner.curve_.max() < 1.5
+    assert learner.curve_.min() < 0.5
+
+
+def test_binned_rows_are_shared_and_rebinned_only_when_asked() -> None:
+    task, n_classes, y = TASKS["binary"]
+    train, valid = samples(X, y)
+    for params in ({"min_data_in_leaf": 3}, {"min_data_in_leaf": 30}, {"max_bin": 15}):
+        build("LightGBM", task, n_classes, n_rounds=3, **params).fit(train, valid, budget=Budget())
+    kept = [key for key in train.cache if key[0] == "lightgbm"]
+    assert len(kept) == 2
+
+
+def test_threads_share_a_sample() -> None:
+    task, n_classes, y = TASKS["multiclass"]
+    train, valid = samples(X, y)
+
+    def predict(_: int) -> np.ndarray:
+        learner = build("LightGBM", task, n_classes, n_rounds=10)
+        return np.asarray(learner.fit(train, valid, budget=Budget()).predict(X))
+
+    with ThreadPoolExecutor(4) as pool:
+        predictions = list(pool.map(predict, range(8)))
+    assert all(np.array_equal(predictions[0], p) for p in predictions)
+
+
+@pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg", "regression"])
+def test_ranking_objectives_order_the_rows(objective: str) -> None:
+    _, _, y = TASKS["ranking"]
+    learner = build("LightGBM", Task.RANKING, 1, objective=objective, n_rounds=30, learning_rate=0.1)
+    learner.fit(*samples(X, y), budget=Budget())
+    assert learner.curve_ is not None
+    assert np.corrcoef(learner.predict(X), y)[0, 1] > 0.6
+    assert_same_as_graph(learner, X)
+
+
+def test_large_and_negative_grades_become_gains() -> None:
+    grades = 40.0 * TASKS["ranking"][2] - 20.0
+    learner = build("LightGBM", Task.RANKING, 1, n_rounds=5)
+    learner.fit(*samples(X, grades), budget=Budget())
+    assert learner._ranking_options(samples(X, grades)[0])["label_gain"] == [0.0, 40.0, 80.0]
+    small = samples(X, TASKS["ranking"][2] - 1.0)[0]
+    assert learner._ranking_options(small)["label_gain"] == [0.0, 1.0, 3.0]
+    assert learner._ranking_options(samples(X, grades / 7.0)[0])["objective"] == "regression"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_without_weight_do_not_count(kind: str) -> None:
+    _, _, y = TASKS["binary"]
+    weight = np.r_[np.ones(TRAIN - 60), np.zeros(60)]
+    flipped = np.r_[y[: TRAIN - 60], 1 - y[TRAIN - 60 : TRAIN]]
+    first, second = (
+        build(kind, Task.BINARY, 2, n_rounds=10).fit(Sample(X[:TRAIN], t, weight), budget=Budget()).predict(X)
+        for t in (y[:TRAIN], flipped)
+    )
+    assert first == pytest.approx(second, abs=1e-7)
+
+
+def test_watch_waits_for_progress() -> None:
+    watch = boosting.Watch(Budget(), patience=20)
+    losses = [1.0, 0.5, *np.full(100, 0.4999999)]
+    n_seen = next(i for i, loss in enumerate(losses, start=1) if not watch.goes_on(loss))
+    assert n_seen == 2 + 21
+    assert watch.best == 3
+
+
+def test_absent_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "catboost", None)
+    with pytest.raises(MissingDependency, match=r"automl_wf\[boosters\]"):
+        boosting.CatBoost(Task.REGRESSION, 1, {}, 0).fit(Sample(X, SIGNAL), budget=Budget())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_printed_or_warned(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    task, n_classes, y = TASKS["multiclass"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner = build(kind, task, n_classes, n_rounds=5).fit(*samples(UNKNOWN, y, kind), budget=Budget())
+        pickle.loads(pickle.dumps(learner)).predict(UNKNOWN)
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")

@@ -1,0 +1,59 @@
+"""The shortlist: which models take part, in which order, and the user's word about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import InvalidParameter
+from automl_wf.model_selection import DataProfile, shortlist_models
+
+
+def profile(**facts: Any) -> DataProfile:
+    given = dict(
+        n_rows=500,
+        n_columns=5,
+        n_numeric=5,
+        n_categorical=0,
+        n_datetime=0,
+        n_levels_max=0,
+        missing_share=0.0,
+        task=Task.BINARY,
+        n_classes=2,
+        smallest_class=200,
+        seconds=None,
+    )
+    return DataProfile(**(given | facts))
+
+
+def test_the_baseline_is_first_and_every_configuration_has_its_model() -> None:
+    shortlist = shortlist_models(profile(), max_trials=None)
+    names = [name for name, _ in shortlist.configurations]
+    assert names[0] == "dummy"
+    assert names.count("dummy") == 1
+    assert set(names) <= set(shortlist.specs)
+    assert {r.name for r in shortlist.recommendations} <= set(shortlist.specs)
+    assert all(r.reason for r in shortlist.recommendations)
+
+
+def test_names_families_and_own_ones() -> None:
+    mine = ("mine", LogisticRegression())
+    shortlist = shortlist_models(profile(), estimators=["linear", "lightgbm", mine], max_trials=None)
+    assert [name for name, _ in shortlist.configurations][:2] == ["dummy", "mine"]
+    assert set(shortlist.specs) == {"dummy", "mine", "logistic_regression", "lightgbm"}
+    only = shortlist_models(profile(), estimators=[mine], max_trials=None)
+    assert [name for name, _ in only.configurations] == ["dummy", "mine"]
+    assert set(shortlist_models(profile(), estimators="lightgbm", max_trials=None).specs) == {"dummy", "lightgbm"}
+
+
+@pytest.mark.parametrize("estimators", [["nobody"], "nobody", ["ridge"], [], [3], [("a",)], [("a", "b")]], ids=repr)
+def test_what_cannot_take_part(estimators: Any) -> None:
+    with pytest.raises(InvalidParameter):
+        shortlist_models(profile(), estimators=estimators, max_trials=None)
+
+
+def test_as_many_configurations_as_asked_for() -> None:
+    assert len(shortlist_models(profile(), max_trials=3).configurations) == 3

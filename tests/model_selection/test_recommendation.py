@@ -1,0 +1,144 @@
+"""Recommendations follow from facts: another fact, another list and another sentence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from automl_wf.core.tasks import Task
+from automl_wf.model_selection.catalogue import models_for
+from automl_wf.model_selection.recommendation import (
+    DataProfile,
+    Recommendation,
+    max_configurations,
+    portfolio_order,
+    recommend,
+)
+
+PROFILE = DataProfile(
+    n_rows=5000,
+    n_columns=20,
+    n_numeric=20,
+    n_categorical=0,
+    n_datetime=0,
+    n_levels_max=0,
+    missing_share=0.0,
+    task=Task.BINARY,
+    n_classes=2,
+    smallest_class=2000,
+    seconds=60.0,
+)
+
+
+def recommended(**facts: Any) -> dict[str, Recommendation]:
+    profile = replace(PROFILE, **facts)
+    return {entry.name: entry for entry in recommend(profile, models_for(profile.task))}
+
+
+def names(**facts: Any) -> list[str]:
+    return list(recommended(**facts))
+
+
+def test_ranks_count_from_one_and_sentences_name_the_facts() -> None:
+    entries = list(recommended().values())
+    assert [entry.rank for entry in entries] == list(range(1, len(entries) + 1))
+    assert entries[0].name == "lightgbm"
+    assert all("5,000 rows, 20 columns" in entry.reason for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("facts", "model", "is_better", "words"),
+    [
+        ({"n_rows": 300}, "logistic_regression", True, "300 rows"),
+        ({"n_rows": 300}, "mlp", False, "300 rows are few"),
+        ({"n_rows": 200_000}, "extra_trees", False, "200,000 rows"),
+        ({"n_rows": 200, "n_columns": 1000}, "logistic_regression", True, "1,000 columns on 200 rows"),
+        ({"n_classes": 32, "task": Task.MULTICLASS}, "xgboost", False, "32 classes"),
+        ({"seconds": 5.0}, "catboost", False, "5 s"),
+    ],
+)
+def test_a_fact_moves_a_model_and_is_named(facts: dict[str, Any], model: str, is_better: bool, words: str) -> None:
+    if model not in names():
+        pytest.skip(f"{model} is not installed")
+    before, after = names(), names(**facts)
+    assert before != after
+    moved = after.index(model) - before.index(model)
+    assert moved < 0 if is_better else moved > 0
+    assert words in recommended(**facts)[model].reason
+
+
+@pytest.mark.parametrize(
+    ("facts", "model", "words"),
+    [
+        ({"n_categorical": 3}, "lightgbm", "3 categorical columns natively"),
+        ({"n_categorical": 1}, "lightgbm", "1 categorical column natively"),
+        ({"missing_share": 0.12}, "extra_trees", "12%"),
+        ({"n_levels_max": 4000}, "mlp", "4,000 levels"),
+        ({"smallest_class": 7}, "random_forest", "7 rows"),
+    ],
+)
+def test_a_fact_changes_the_sentence(facts: dict[str, Any], model: str, words: str) -> None:
+    assert words in recommended(**facts)[model].reason
+    assert words not in recommended()[model].reason
+
+
+def test_order_begins_with_the_baseline_a_line_and_small_extra_trees_boosting() -> None:
+    order = portfolio_order(list(recommended().values()), PROFILE)
+    assert [name for name, _ in order[:3]] == ["dummy", "logistic_regression", "lightgbm"]
+    first = order[2][1]
+    assert (first["extra_trees"], first["num_leaves"], first["learning_rate"]) == (True, 5, 0.05)
+    early = {name for name, _ in order[:10]}
+    assert {"extra_trees", "mlp"} <= early
+    assert sum(name == "lightgbm" for name, _ in order[:10]) >= 3
+    assert len({repr(entry) for entry in order}) == len(order)
+
+
+def test_an_hour_keeps_the_published_rates() -> None:
+    profile = replace(PROFILE, seconds=3600.0)
+    order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
+    assert order[2][1]["learning_rate"] == 0.0127
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n"), [(1, 4), (100, 4), (500, 8), (2500, 15), (10_000, 40), (100_000, 100), (10**7, 100)]
+)
+def test_rows_cap_the_number_of_configurations(n_rows: int, n: int) -> None:
+    assert max_configurations(n_rows) == n
+    profile = replace(PROFILE, n_rows=n_rows)
+    order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
+    assert len(order) <= 1 + n
+    assert len(order) == 1 + n or n > 25
+
+
+def test_the_cap_grows_between_the_table() -> None:
+    assert max_configurations(100) < max_configurations(220) < max_configurations(500)
+    assert max_configurations(200) == 5
+    assert max_configurations(2000) == 13
+
+
+def test_limit_and_presets_shorten_the_list() -> None:
+    entries = list(recommended().values())
+    assert len(portfolio_order(entries, PROFILE, limit=3)) == 3
+    assert len(portfolio_order(entries, PROFILE, preset="fast")) == 7
+    fast = recommend(PROFILE, models_for(Task.BINARY), preset="fast")
+    assert {e.name: e for e in fast}["lightgbm"].configurations[0]["patience"] == 30
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_interpretable_means_lines_and_one_shallow_tree(task: Task) -> None:
+    profile = replace(PROFILE, task=task)
+    entries = recommend(profile, models_for(task), preset="interpretable")
+    kept = {entry.name: entry for entry in entries}
+    linear = {"logistic_regression"} if task.is_classification else {"linear_regression", "ridge", "lasso"}
+    assert kept.keys() == {"dummy", "decision_tree"} | linear
+    assert [params["max_depth"] for params in kept["decision_tree"].configurations] == [4]
+
+
+def test_ranking_tries_every_objective() -> None:
+    profile = replace(PROFILE, task=Task.RANKING, n_classes=1)
+    order = portfolio_order(recommend(profile, models_for(Task.RANKING)), profile)
+    objectives = [params["objective"] for name, params in order if name == "lightgbm"]
+    assert set(objectives[:3]) == {"rank_xendcg", "lambdarank", "regression"}
+    assert order[1][0] == "ridge"

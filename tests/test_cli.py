@@ -1,0 +1,227 @@
+"""The command as it is typed: exit status, what goes to which stream, and nothing loaded before it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from automl_wf import cli
+from automl_wf.estimator import WorkflowEstimator
+
+QUICK = ("--n-iter", "2", "--time-budget", "0", "--preset", "fast", "--random-state", "0")
+SLOW = ("onnx", "onnxruntime", "skl2onnx", "shap", "lightgbm", "xgboost", "catboost", "skopt", "fastapi", "matplotlib")
+
+
+class Typed:
+    """What came of a command."""
+
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`run("verify", path)`, in this process."""
+
+    def type_in(*words: object) -> Typed:
+        monkeypatch.setattr(sys, "argv", ["automl-wf", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return Typed(int(ended.value.code or 0), said.out, said.err)
+
+    return type_in
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory, mixed_table: tuple[pd.DataFrame, np.ndarray]) -> Path:
+    """A CSV file of the mixed frame with its target, a row number and a group."""
+    X, y = mixed_table
+    path = tmp_path_factory.mktemp("table") / "table.csv"
+    X.assign(answer=y, row=range(len(X)), household=np.arange(len(X)) // 4).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(table: Path, mixed_table: tuple[pd.DataFrame, np.ndarray]) -> Path:
+    """A package, fitted on the CSV file as the command does it."""
+    frame = pd.read_csv(table)
+    model = WorkflowEstimator(time_budget=None, n_iter=2, preset="fast", random_state=0, verbose=0, n_jobs=1)
+    path = table.with_name("package")
+    model.fit(frame.drop(columns=["answer", "row", "household"]), frame["answer"]).export(path)
+    return path
+
+
+def test_fit_prints_the_leaderboard_and_writes_the_package(run: Any, table: Path, tmp_path: Path) -> None:
+    typed = run("fit", table, "--target", "answer", "--drop", "row", "--drop", "household", *QUICK,
+                "--export", tmp_path / "package")  # fmt: skip
+    assert typed.status == 0
+    assert "rank" in typed.out
+    assert "dummy" in typed.out
+    assert "checklist:" in typed.out
+    assert (tmp_path / "package" / "MANIFEST.json").is_file()
+    assert "baseline: 0.5" in typed.err
+
+
+def test_fit_as_json_says_everything_on_stdout_alone(run: Any, table: Path) -> None:
+    typed = run("fit", table, "--target", "answer", "--group", "household", "--drop", "row", *QUICK, "--json", "-q")
+    assert (typed.status, typed.err) == (0, "")
+    facts = json.loads(typed.out)
+    assert facts["task"] == "binary"
+    assert facts["scoring"] == "roc_auc"
+    assert 0.5 < facts["best_score"] <= 1
+    assert len(facts["leaderboard"]) == 2
+    assert facts["package"] is None
+
+
+def test_fit_passes_its_options_on(run: Any, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    def fit(self: WorkflowEstimator, X: pd.DataFrame, y: pd.Series, *, groups: pd.Series | None) -> None:
+        seen.update(params=self.get_params(), columns=list(X.columns), y=y.name, groups=groups)
+        raise cli.InvalidInput("enough")
+
+    monkeypatch.setattr(WorkflowEstimator, "fit", fit)
+    typed = run("fit", table, "--target", "answer", "--group", "household", "--drop", "row", "--drop", "born",
+                "--task", "classification", "--scoring", "neg_log_loss", "--time-budget", "0", "--n-iter", "7",
+                "--preset", "interpretable", "--random-state", "3", "--quiet")  # fmt: skip
+    assert (typed.status, typed.err) == (2, "Error: enough\n")
+    expected = {"task": "classification", "scoring": "neg_log_loss", "time_budget": None, "n_iter": 7,
+                "preset": "interpretable", "random_state": 3, "verbose": 0}  # fmt: skip
+    assert {name: seen["params"][name] for name in expected} == expected
+    assert seen["columns"] == ["amount", "count", "city", "plan", "is_member", "visits", "joined", "seen"]
+    assert seen["y"] == "answer"
+    assert seen["groups"].tolist() == (np.arange(160) // 4).tolist()
+
+
+def test_parquet_is_read_too(run: Any, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=60), "z": rng.normal(size=60)})
+    frame.assign(y=frame["x"] + 0.1 * frame["z"]).to_parquet(tmp_path / "table.parquet")
+    typed = run("fit", tmp_path / "table.parquet", "--target", "y", *QUICK, "--json", "--quiet")
+    assert json.loads(typed.out)["task"] == "regression"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing.csv", "--target", "y"], "There is no file nothing.csv"),
+        (["{table}", "--target", "anser"], "has no column 'anser'. There are 'amount', 'count'"),
+        (["{table}", "--target", "answer", "--drop", "x", "--group", "g"], "has no column 'g', 'x'"),
+        (["{table}", "--target", "answer", "--scoring", "acuracy"], "acuracy"),
+        (["{package}", "--target", "answer"], "cannot be read as CSV"),
+        (["{broken}", "--target", "answer"], "cannot be read as Parquet"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_2(
+    run: Any, table: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1 not really PAR1")
+    typed = run("fit", *(w.format(table=table, package=tmp_path, broken=broken) for w in words), "--quiet")
+    assert (typed.status, typed.out) == (2, "")
+    assert typed.err.startswith("Error: ")
+    assert message in typed.err
+    assert "Traceback" not in typed.err
+
+
+def test_verify_groups_its_checks_by_class(run: Any, exported: Path, table: Path) -> None:
+    typed = run("verify", exported)
+    assert (typed.status, typed.err) == (0, "")
+    assert typed.out.startswith(f"{exported}: nothing is wrong\n")
+    assert [line.split(" (")[0] for line in typed.out.splitlines() if line and line[0] != " "][1:] == list(cli._KINDS)
+    assert "needs the training data" in typed.out
+    with_data = run("verify", exported, "--data", table)
+    assert with_data.status == 0
+    assert "needs the training data" not in with_data.out
+
+
+def test_verify_of_a_spoilt_package_is_status_1(run: Any, exported: Path, tmp_path: Path) -> None:
+    package = Path(shutil.copytree(exported, tmp_path / "package"))
+    (package / "README.md").write_text("other words")
+    typed = run("verify", package)
+    assert typed.status == 1
+    assert "something is wrong" in typed.out
+    assert "  wrong: README.md: has other bytes" in typed.out
+    as_json = run("verify", package, "--json")
+    facts = json.loads(as_json.out)
+    assert (as_json.status, facts["ok"]) == (1, False)
+    assert [c["subject"] for c in facts["checks"] if c["status"] == "wrong"] == ["README.md"]
+
+
+def test_verify_of_what_is_no_package_is_status_2(run: Any, exported: Path, table: Path, tmp_path: Path) -> None:
+    for words in (["verify", tmp_path / "nothing"], ["verify", exported, "--data", exported / "README.md"]):
+        typed = run(*words)
+        assert (typed.status, typed.out) == (2, "")
+        assert typed.err.startswith("Error: ")
+
+
+def test_serve_needs_a_package(run: Any, tmp_path: Path) -> None:
+    typed = run("serve", tmp_path)
+    assert typed.status == 2
+    assert "api/__main__.py is missing" in typed.err
+
+
+def test_serve_starts_the_service_and_ends_with_it(exported: Path, root: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {k: v for k, v in environment.items() if not k.startswith("MODEL_")}
+    command = [sys.executable, "-m", "automl_wf.cli", "serve", str(exported), "--port", str(port)]
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 1
+    assert "No API key is known" in refused.stderr
+    service = subprocess.Popen([*command, "--allow-anonymous"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        assert _ask(f"http://127.0.0.1:{port}/healthz", service) == 200
+        service.send_signal(signal.SIGTERM)
+        # The signal reaches the service itself, which ends as it is told to
+        assert service.wait(timeout=30) in (0, -signal.SIGTERM)
+    finally:
+        service.kill()
+        service.wait()
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5)
+
+
+def _ask(url: str, service: subprocess.Popen[bytes]) -> int:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and service.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise AssertionError("the service did not answer")
+
+
+def test_version_and_help(run: Any) -> None:
+    assert run("--version").out.startswith("automl-wf ")
+    typed = run("--help")
+    assert typed.status == 0
+    for word in ("fit", "verify", "serve", "--install-completion"):
+        assert word in typed.out
+    assert run("mend").status == 2
+
+
+def test_nothing_slow_is_loaded_before_it_is_needed() -> None:
+    code = f"import sys, automl_wf.cli; print([m for m in {SLOW} if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
