@@ -8,7 +8,7 @@ Rules
 double
     Numbers as they are, booleans as 0 and 1, text after NFKC if it spells a number ("1.5", "-2e3") or a boolean
     ("true", "yes", "on" …), durations in seconds. Missing, "", "na", "n/a", "nan", "null", "none", "?", infinities and
-    numbers too large for a double are NaN.
+    text that spells a number beyond the doubles are NaN.
 string
     Text is NFKC-normalised, lower-cased, its white space collapsed to single blanks, NUL dropped. Whole numbers have no
     decimal point, booleans are "true" and "false". Missing is "".
@@ -173,16 +173,9 @@ def _double(cell: Any) -> float:
     if isinstance(cell, timedelta):
         return cell / _SECOND
     if isinstance(cell, (bool, np.bool_, Real, Decimal)):
-        value = _float(cell)
+        value = float(cell)
         return math.nan if math.isinf(value) else value
     raise TypeError
-
-
-def _float(number: Any) -> float:
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf
 
 
 def _double_of_text(text: str) -> float:

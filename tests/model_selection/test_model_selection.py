@@ -13,19 +13,19 @@ from automl_wf.model_selection import DataProfile, shortlist_models
 
 
 def profile(**facts: Any) -> DataProfile:
-    given = dict(
-        n_rows=500,
-        n_columns=5,
-        n_numeric=5,
-        n_categorical=0,
-        n_datetime=0,
-        n_levels_max=0,
-        missing_share=0.0,
-        task=Task.BINARY,
-        n_classes=2,
-        smallest_class=200,
-        seconds=None,
-    )
+    given: dict[str, Any] = {
+        "n_rows": 500,
+        "n_columns": 5,
+        "n_numeric": 5,
+        "n_categorical": 0,
+        "n_datetime": 0,
+        "n_levels_max": 0,
+        "missing_share": 0.0,
+        "task": Task.BINARY,
+        "n_classes": 2,
+        "smallest_class": 200,
+        "seconds": None,
+    }
     return DataProfile(**(given | facts))
 
 
