@@ -57,6 +57,19 @@ STAGES = (
 )
 
 
+#: Who leads and who supports each stage, as the workflow's author cast them.
+AGENTS: dict[str, tuple[str, str | None]] = {
+    "problem_definition": ("Insight Generator", "Statistical Analyst"),
+    "data_preparation": ("Data Explorer", "ML Engineer"),
+    "feature_engineering": ("ML Engineer", "Statistical Analyst"),
+    "model_selection": ("ML Engineer", None),
+    "bayesian_hpo": ("ML Engineer", "Statistical Analyst"),
+    "evaluation": ("ML Engineer", "Statistical Analyst"),
+    "interpretation": ("Insight Generator", "ML Engineer"),
+    "deployment": ("ML Engineer", "Insight Generator"),
+}
+
+
 @dataclass(frozen=True)
 class Decision:
     """What a stage decided, why, and on which fact."""
@@ -118,6 +131,8 @@ class ModelDevelopmentWorkflow:
         Result of each stage that has run, by the stage's name.
     metrics : dict
         "seconds" per stage and, once stage 6 has run, "scores": every metric on out-of-fold predictions.
+    agents : dict of str to (lead, support)
+        The roles of each stage.
 
     Raises
     ------
@@ -139,6 +154,7 @@ class ModelDevelopmentWorkflow:
         unknown = sorted(set(problem_config or {}) - set(DEFAULTS))
         if unknown:
             raise InvalidParameter(f"problem_config may hold {sorted(DEFAULTS)}. Got {unknown!r} among them instead.")
+        self.agents = dict(AGENTS)
         self.config: dict[str, Any] = {**DEFAULTS, **(problem_config or {})}
         self.seed = int(check_random_state(self.config["random_state"]).randint(2**31 - 1))
         self.n_jobs = usable_threads(self.config["n_jobs"])
