@@ -15,7 +15,7 @@ from automl_wf.model_selection.catalogue import with_learning_rate_floor
 _BOOSTERS = ("lightgbm", "xgboost", "catboost")
 _LINEAR = ("logistic_regression", "linear_regression", "ridge", "lasso")
 _FORESTS = ("random_forest", "extra_trees")
-_FEW_ROWS, _MANY_ROWS = 2_000, 20_000
+_FEW_ROWS, _MANY_ROWS = 2_000, 5_000
 #: Rows and configurations: more would overfit the validation rows (AutoGluon's patience table).
 _ROWS, _CONFIGURATIONS = (100, 500, 2500, 10_000, 100_000), (4, 8, 15, 40, 100)
 #: Places between a model's configurations in the order of trials.

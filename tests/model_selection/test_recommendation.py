@@ -85,7 +85,8 @@ def test_a_fact_changes_the_sentence(facts: dict[str, Any], model: str, words: s
 
 
 def test_order_begins_with_the_baseline_a_line_and_small_extra_trees_boosting() -> None:
-    order = portfolio_order(list(recommended().values()), PROFILE)
+    profile = replace(PROFILE, n_rows=3000)
+    order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
     assert [name for name, _ in order[:3]] == ["dummy", "logistic_regression", "lightgbm"]
     first = order[2][1]
     assert (first["extra_trees"], first["num_leaves"], first["learning_rate"]) == (True, 5, 0.05)
@@ -96,9 +97,24 @@ def test_order_begins_with_the_baseline_a_line_and_small_extra_trees_boosting() 
 
 
 def test_an_hour_keeps_the_published_rates() -> None:
-    profile = replace(PROFILE, seconds=3600.0)
+    profile = replace(PROFILE, seconds=3600.0, n_rows=3000)
     order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
     assert order[2][1]["learning_rate"] == 0.0127
+
+
+def test_many_rows_fill_many_leaves_first() -> None:
+    profile = replace(PROFILE, n_rows=20_000)
+    order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
+    leaves = [params["num_leaves"] for name, params in order if name == "lightgbm"]
+    assert leaves[0] == 39
+    assert min(leaves[:5]) >= 16
+
+
+def test_few_affordable_rounds_raise_the_learning_rate() -> None:
+    profile = replace(PROFILE, n_rows=20_000, seconds=20.0, rounds=400.0)
+    order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
+    rates = [params["learning_rate"] for name, params in order if name == "lightgbm"]
+    assert min(rates) == 50 / 400
 
 
 @pytest.mark.parametrize(
