@@ -92,7 +92,8 @@ def measure(split: tables.Split, budget: float, seed: int) -> dict[str, Any]:
         size = (path / "model/model.onnx").stat().st_size
         held_out = _compare(model, served, split.X_test)
         speed = _speed(model, served, split.X_test)
-    parity = facts["graph"]["parity"]
+    # Every leaf has training rows in it: with them the comparison reaches what a reference sample of 1,000 cannot.
+    parity = model.best_estimator_.to_onnx(split.X_train)[1].to_dict()
     largest = max(parity["largest_difference"], held_out["largest_difference"])
     bound = max(parity["bound"], held_out["bound"])
     score = split.score(model)

@@ -28,6 +28,7 @@ LEAVES = 0.9
 #: Texts that no training table holds.
 STRANGE_TEXTS = ("", "never seen before", "ß→ü 東京 🦜", "'; drop table x; --", "nan", "0")
 _BATCH = 1_000
+_SLICE = 5_000
 _MAX_BATCHES = 60
 
 
@@ -151,7 +152,8 @@ def _compare(
 
 
 def _batches(reference: Table, leaves: _Leaves, budget: Budget, seed: int) -> Iterator[Table]:
-    yield reference
+    for start in range(0, reference.n_rows, _SLICE):
+        yield reference.take(slice(start, min(start + _SLICE, reference.n_rows)))
     rng = np.random.default_rng(seed)
     yield from awkward_rows(reference, rng)
     for _ in range(_MAX_BATCHES):
