@@ -23,6 +23,8 @@ import pandas as pd
 
 from benchmarks import tables
 
+#: Share of all leaves that the compared rows should reach.
+LEAVES = 0.9
 #: Seconds allowed beyond the budget before a table is given up: interpreter, held-out scores, the package's tests.
 GRACE_S = 900
 HEADER = (
@@ -192,6 +194,7 @@ def _summary(rows: list[dict[str, Any]]) -> str:
         f"{len(rows)} tables: {len(rows) - len(done)} failed, "
         f"{sum(not r['is_exact'] for r in done)} beyond the bound, "
         f"{sum(r['labels_different'] for r in done)} labels different, "
+        f"{sum(r['leaves_reached'] < LEAVES * r['leaves'] for r in done)} below {LEAVES:.0%} of leaves, "
         f"{sum(bool(r['is_win']) for r in judged)} of {len(judged)} beat the reference"
     )
 
