@@ -17,7 +17,7 @@ FIND_PYTHON = for python in $(PYTHON) python3 python3.13 python3.12 python3.11; 
 	    echo "$$python"; exit; fi; \
 	done; echo "Python 3.11 or newer (with venv) is needed; set PYTHON=/path/to/python" >&2; exit 1
 
-.PHONY: help demo test lint layers types bench minimum build clean
+.PHONY: help demo test lint layers types bench compare minimum build clean
 
 help:  ## what there is to type
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */make \1\t/' | expand -t 16
@@ -40,6 +40,10 @@ types: $(VENV)/.dev  ## mypy --strict
 
 bench: $(VENV)/.dev  ## fit, export and compare every table of DATA, BUDGET seconds each
 	$(BIN)/python -m benchmarks.parity --data $(DATA) --budget $(BUDGET) $(ARGS)
+
+compare: $(VENV)/.dev  ## ours beside its peers, BUDGET seconds each; makes their environments in .peers
+	benchmarks/peers.sh
+	$(BIN)/python -m benchmarks.compare --data $(DATA) --budget $(BUDGET) $(ARGS)
 
 minimum: $(MINIMUM)/.dev  ## the tests again, on the oldest versions that pyproject.toml allows
 	$(MINIMUM)/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile -W default $(ARGS)

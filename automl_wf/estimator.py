@@ -65,7 +65,9 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     n_iter : int or None, default=None
         Number of configurations. With `time_budget=None` the result is the same bit by bit from run to run.
     preset : {"fast", "balanced", "best", "interpretable"}, default="balanced"
-        Effort; "interpretable" keeps to linear models and one small tree.
+        Effort. "fast": at most six configurations. "best": eight folds, larger forests, the smaller learning rates
+        that an hour would allow, and Bayesian optimisation on small tables too; slower to fit and to predict.
+        "interpretable": linear models and one small tree.
     estimators : "auto" or list, default="auto"
         Names or families of the catalogue, and (name, estimator) pairs of one's own.
     cv : "auto", int, splitter or iterable of (train, test), default="auto"

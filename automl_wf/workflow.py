@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 REFERENCE_ROWS = 1_000
 #: Out-of-fold predictions of each member stay up to this many rows.
 MAX_MEMBER_ROWS = 20_000
+#: Seconds to count the cells of one column into bins, for drift.
+KEEPING_S = 4e-4
 #: The stages, as `timings_`, progress and card call them.
 STAGES = (
     "problem_definition",
@@ -323,7 +325,7 @@ class ModelDevelopmentWorkflow:
             if problem.task is Task.RANKING:
                 rows = _by_query(rows)
             table = data.table.take(rows.index)
-            n_folds = _forecast_folds(table, problem, self.budget, self.n_jobs)
+            n_folds = _forecast_folds(table, problem, self.budget, self.n_jobs, self.config["preset"])
             plan = prepare_data(
                 problem, data.table, rows, cv=self.config["cv"], n_folds=n_folds, seed=self.seed % 2**31
             )
@@ -376,6 +378,7 @@ class ModelDevelopmentWorkflow:
                 estimators=self.config["estimators"],
                 preset=self.config["preset"],
                 max_trials=self.config["n_iter"],
+                views=self.artifacts["feature_engineering"].distinct_views,
             )
             if self.config["recipe"] is not None:
                 shortlist = replace(shortlist, configurations=(("dummy", {}), *self.config["recipe"]))
@@ -405,7 +408,8 @@ class ModelDevelopmentWorkflow:
                 Configuration(name, params, "baseline" if i == 0 else "portfolio")
                 for i, (name, params) in enumerate(shortlist.configurations)
             ]
-            listed = (n_rows <= SMALL_ROWS and n_iter is None) or self.config["recipe"] is not None
+            is_brief = n_rows <= SMALL_ROWS and n_iter is None and self.config["preset"] != "best"
+            listed = is_brief or self.config["recipe"] is not None
             tuning = tune(
                 cache,
                 problem.task,
@@ -415,7 +419,7 @@ class ModelDevelopmentWorkflow:
                 portfolio,
                 SearchRules(None if listed else n_iter, len(portfolio) if listed else MAX_TRIALS, asks=not listed),
                 budget=self.budget,
-                reserve=_reserve(self.budget),
+                reserve=_reserve(self.budget, len(cache.table.cells)),
                 seed=self.seed,
                 n_jobs=self.n_jobs,
                 max_seconds_per_row=self.config["max_predict_time"],
@@ -478,6 +482,7 @@ class ModelDevelopmentWorkflow:
                 honest=honest,
                 n_bootstraps=_n_bootstraps(self.budget, len(y)),
                 seed=self.seed,
+                max_calls=self.budget.share(0.3).calls(tuning.score_time_s),
             )
         self.artifacts["evaluation"] = evaluation
         self.metrics["scores"] = {score.name: score.value for score in evaluation.scores}
@@ -578,8 +583,17 @@ class ModelDevelopmentWorkflow:
             "reference_y": data.target.values[at],
             "fingerprint": fingerprint(data.table.cells),
             "drift": drift_reference(data.table, tuning.prediction, problem.task, labels),
-            "view": cache.fitted_view(_heaviest_view(tuning, shortlist)),
+            "view": self._view_to_keep(cache, tuning, shortlist),
         }
+
+    def _view_to_keep(self, cache: FoldCache, tuning: Tuning, shortlist: Shortlist) -> FittedView:
+        """The view of the heaviest member, fitted on all rows if the time allows it, else as its first part has it."""
+        heaviest = max(tuning.blend.members, key=lambda m: m.weight)
+        name = shortlist.specs[heaviest.name].view_of(heaviest.params)
+        if self.budget.is_limited and self.budget.left() < cache.forecast_s(name):
+            return heaviest.parts[0][0]
+        view: FittedView = cache.fitted_view(name)
+        return view
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -630,13 +644,19 @@ DEFAULTS: dict[str, Any] = {
 }
 #: Up to this many rows the configurations follow from the size alone, and the clock is only a guard.
 SMALL_ROWS = 2_000
+#: From this many rows on a hold-out part is large enough to compare models by.
+HOLD_OUT_ROWS = 20_000
+#: Folds of a preset; five for the others.
+FOLDS = {"best": 8}
 #: More configurations than this are never worth their time in one fit.
 MAX_TRIALS = 200
 
 
-def _reserve(budget: Budget) -> float:
-    """Seconds kept for blending, evaluation and interpretation."""
-    return 0.0 if budget.seconds is None else max(0.12 * budget.seconds, min(0.5, 0.3 * budget.seconds))
+def _reserve(budget: Budget, n_columns: int) -> float:
+    """Seconds kept for blending, evaluation, what is kept of each column, and interpretation."""
+    if budget.seconds is None:
+        return 0.0
+    return max(0.12 * budget.seconds, min(0.5, 0.3 * budget.seconds)) + KEEPING_S * n_columns
 
 
 def _n_bootstraps(budget: Budget, n_rows: int) -> int:
@@ -647,16 +667,20 @@ def _n_repeats(n_rows: int) -> int:
     return 3 if n_rows > SMALL_ROWS else 2
 
 
-def _forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int) -> int:
-    """Five folds, three or one hold-out part: so that several models fit into the time, by a cost model of LightGBM.
+def _forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int, preset: str = "balanced") -> int:
+    """Five folds (eight for the preset "best"), three or one hold-out part: so that several models fit into the time.
 
-    A tree of 31 leaves takes about 0.7 ms plus 2.2 ms per million cells; a model is counted as 300 rounds.
+    By a cost model of LightGBM: a tree of 31 leaves takes about 0.7 ms plus 2.2 ms per million cells; a model is
+    counted as 300 rounds on 10,000 rows or fewer, and as more on more: four times the rows take about twice the rounds.
     """
     if budget.seconds is None or table.n_rows <= SMALL_ROWS:
-        return 5
-    model = 300 * _seconds_per_round(table, problem, n_jobs)
-    for n_folds in (5, 3):
-        if 6 * n_folds * model <= 0.7 * budget.seconds:
+        return FOLDS.get(preset, 5)
+    n_rounds = 300 * max(table.n_rows / 10_000, 1.0) ** 0.5
+    model = n_rounds * _seconds_per_round(table, problem, n_jobs)
+    for n_folds in (FOLDS.get(preset, 5), 5, 3):
+        # One hold-out part of few rows tells little: rather three folds for few models.
+        n_models = 3 if n_folds == 3 and table.n_rows < HOLD_OUT_ROWS else 6
+        if n_models * n_folds * model <= 0.7 * budget.seconds:
             return n_folds
     return 1
 
@@ -725,10 +749,6 @@ def _without_spares(tuning: Tuning) -> Tuning:
     """Trials without the fitted models that the blend does not use, and without predictions (they are evidence)."""
     trials = tuple(replace(t, learners=(), views=(), prediction=None) for t in tuning.trials)
     return replace(tuning, trials=trials, fold_blend=tuning.blend)
-
-
-def _heaviest_view(tuning: Tuning, shortlist: Shortlist) -> str:
-    return shortlist.specs[max(tuning.blend.members, key=lambda m: m.weight).name].view
 
 
 def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str, Any]) -> list[Finding]:

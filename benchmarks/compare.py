@@ -57,14 +57,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     names = options.tables or tables.names(folder)
     wanted = [(t, seed, s) for t in names for seed in range(options.splits) for s in options.systems]
-    runs = {} if options.fresh else _read(options.json, options.budget)
+    runs = {} if options.fresh else read_runs(options.json, options.budget)
     for table, seed, system in wanted:
         if (table, seed, system) not in runs:
             run = _in_own_process(options, folder, system, table, seed)
             runs[table, seed, system] = run
             with options.json.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(run) + "\n")
-            print(_line(run), flush=True)
+            print(line_of(run), flush=True)
     board = pd.DataFrame([runs[key] for key in wanted])
     print(report(board, options.systems))
     return int(board["failure"].notna().loc[board["system"].str.startswith("ours")].any())
@@ -147,7 +147,7 @@ def _in_own_process(options: argparse.Namespace, folder: Path | None, system: st
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def _read(path: Path, budget: float) -> dict[tuple[str, int, str], dict[str, Any]]:
+def read_runs(path: Path, budget: float) -> dict[tuple[str, int, str], dict[str, Any]]:
     """Runs of this budget made before; the last of a kind counts."""
     if not path.is_file():
         return {}
@@ -170,7 +170,7 @@ def report(board: pd.DataFrame, systems: Sequence[str]) -> str:
     str
         To be printed.
     """
-    board = board.assign(error=[_error(m, s) for m, s in zip(board["metric"], board["score"], strict=True)])
+    board = errors_of(board)
     keys = ["table", "seed"]
     errors = board.pivot(index=keys, columns="system", values="error")[list(systems)]
     scores = board.pivot(index=keys, columns="system", values="score")[list(systems)]
@@ -224,6 +224,11 @@ def _against(name: str, errors: pd.DataFrame, peers: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def errors_of(board: pd.DataFrame) -> pd.DataFrame:
+    """The runs with a column `error`."""
+    return board.assign(error=[_error(m, s) for m, s in zip(board["metric"], board["score"], strict=True)])
+
+
 def _error(metric: Any, score: Any) -> float:
     """Smaller is better, zero is perfect."""
     if score is None or pd.isna(score):
@@ -231,7 +236,8 @@ def _error(metric: Any, score: Any) -> float:
     return 1.0 - score if metric in ("roc_auc", "ndcg@10") else float(score)
 
 
-def _line(run: dict[str, Any]) -> str:
+def line_of(run: dict[str, Any]) -> str:
+    """One run in words."""
     start = f"{run['table']:<16} {run['seed']} {run['system']:<17}"
     if run["failure"]:
         return f"{start} failed: {run['failure']}"

@@ -23,8 +23,8 @@ __all__ = ["Configuration", "Objective", "SearchRules", "Trial", "Tuning", "tune
 
 #: Up to this many rows the fold models are kept and averaged; beyond, members are fitted again on all rows.
 KEEP_FOLDS = 20_000
-#: Share of the search's time that is kept for fitting members again on all rows.
-REFIT_SHARE = 0.3
+#: The search leaves time for fitting this many of its best trials again on all rows, up to a share of all its time.
+REFITTED, REFIT_SHARE = 3, 0.35
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ class Tuning:
         Whether the clock ended it.
     finish : str
         How the final models were fitted, in words.
+    score_time_s : float
+        Longest time that the metric has taken on all held-out rows.
     """
 
     trials: tuple[Trial, ...]
@@ -65,6 +67,7 @@ class Tuning:
     ended: str
     is_clock_limited: bool
     finish: str
+    score_time_s: float = 0.0
 
     @property
     def baseline(self) -> Trial:
@@ -129,27 +132,40 @@ def tune(
         Not even the baseline could be fitted; the reason is given.
     """
     objective = Objective(cache, task, n_classes, scoring, specs, seed=seed, n_jobs=n_jobs)
-    share = 0.0 if _keeps_folds(cache) else REFIT_SHARE
+    keeps_folds = _keeps_folds(cache)
+    search_budget = budget.until_reserve(reserve)
+
+    def finishing_s(record: SearchRecord) -> float:
+        best = sorted((t for t in record.trials if t.status == "ok"), key=lambda t: -t.score)[:REFITTED]
+        if keeps_folds or search_budget.seconds is None:
+            return 0.0
+        return min(sum(_refit_s(cache, trial) for trial in best), REFIT_SHARE * search_budget.seconds)
+
     record = run_search(
         objective,
         portfolio,
         rules,
-        budget.until_reserve(reserve).share(1.0 - share) if budget.is_limited else budget,
+        search_budget,
         seed=seed,
         on_trial=on_trial,
+        finishing_s=finishing_s,
     )
     best = record.best
     if best is None:
         raise WorkflowError(f"No model could be fitted. {_reasons(record.trials)}")
-    candidates = _candidates(record, max_seconds_per_row, len(cache.folds) if _keeps_folds(cache) else 1)
+    candidates = _candidates(record, max_seconds_per_row, len(cache.folds) if keeps_folds else 1)
     rows = cache.folds.rows
     y, weight, group = cache.y[rows], _take(cache.weight, rows), _take(cache.group, rows)
     scales = [_scale(task, t, weight) for t in candidates]
     predictions = [s.apply(t.prediction) for s, t in zip(scales, candidates, strict=True) if t.prediction is not None]
     families = [t.configuration.model for t in candidates]
-    choice = choose_blend(predictions, y, weight, group, scoring, cache.folds.fold_of_row, families)
+    # A metric of the user's own may be slow: half of what is left is for the blend, half for the threshold.
+    max_calls = budget.until_reserve(reserve).share(0.5).calls(objective.score_time_s)
+    choice = choose_blend(
+        predictions, y, weight, group, scoring, cache.folds.fold_of_row, families, max_calls=max_calls
+    )
     combined = combine(predictions, choice.weights)
-    post = fit_postprocess(combined, y, weight, group, scoring, task)
+    post = fit_postprocess(combined, y, weight, group, scoring, task, max_calls=max_calls)
     chosen = [(t, float(w), s) for t, w, s in zip(candidates, choice.weights, scales, strict=True) if w > 0]
     fold_members = tuple(_member(objective, t, w, s) for t, w, s in chosen)
     members, finish = _finish(objective, chosen, fold_members, budget.until_reserve(reserve))
@@ -164,6 +180,7 @@ def tune(
         ended=record.ended,
         is_clock_limited=record.is_clock_limited,
         finish=finish,
+        score_time_s=objective.score_time_s,
     )
 
 
@@ -213,11 +230,9 @@ def _finish(
     members = list(fold_members)
     n_refitted = 0
     failures = []
-    growth = len(objective.cache.y) / float(np.mean([len(train) for train, _ in objective.cache.folds.splits]))
     for i in sorted(range(len(chosen)), key=lambda i: -chosen[i][1]):
         trial, weight, scale = chosen[i]
-        forecast = 1.3 * growth * trial.fit_time_s / len(objective.cache.folds)
-        if budget.is_limited and forecast > budget.left():
+        if budget.is_limited and _refit_s(objective.cache, trial) > budget.left():
             continue
         try:
             part = objective.refit(trial, budget=budget)
@@ -238,6 +253,12 @@ def _finish(
     return tuple(members), (
         f"{n_refitted} of {len(members)} members are fitted again on all rows; {why}: fold models are averaged instead"
     )
+
+
+def _refit_s(cache: FoldCache, trial: Trial) -> float:
+    """Forecast of the seconds that fitting a trial's configuration on all rows takes."""
+    growth = len(cache.y) / float(np.mean([len(train) for train, _ in cache.folds.splits]))
+    return 1.3 * growth * trial.fit_time_s / len(cache.folds)
 
 
 def _reasons(trials: Sequence[Trial]) -> str:

@@ -122,6 +122,8 @@ class Objective:
     ) -> None:
         self.cache, self.task, self.n_classes, self.scoring, self.specs = cache, task, n_classes, scoring, specs
         self.seed, self.n_jobs = seed, n_jobs
+        #: Longest time that the metric has taken on all held-out rows.
+        self.score_time_s = 0.0
 
     def __call__(
         self,
@@ -153,6 +155,8 @@ class Objective:
             Never raises for what a model does: that is the trial's `reason`.
         """
         start = time.perf_counter()
+        if budget.is_limited:
+            budget = budget.until_reserve(self.scoring_s)
         try:
             outcome = self._run(configuration, budget, worth_going_on)
         except OutOfTime as error:
@@ -162,16 +166,21 @@ class Objective:
         seconds = time.perf_counter() - start
         return Trial(number, configuration, fit_time_s=seconds, started_s=started_s, **outcome)
 
+    @property
+    def scoring_s(self) -> float:
+        """Seconds that the metric takes in one trial: each fold is scored, some twice, and all together."""
+        return (2 * len(self.cache.folds) + 1) * self.score_time_s
+
     def refit(self, trial: Trial, *, budget: Budget) -> tuple[Any, Learner]:
         """View and learner of a trial's configuration on all rows, with the rounds that its folds chose."""
         spec = self.specs[trial.configuration.model]
         with threadpool_limits(self.n_jobs, user_api="blas"):
-            view, X = self.cache.whole(spec.view)
-            sample = self._sample(X, slice(None), view, {})
             params = dict(trial.configuration.params)
+            view, X = self.cache.whole(spec.view_of(params))
+            sample = self._sample(X, slice(None), view, {})
             if trial.n_rounds is not None:
                 params["n_rounds"] = trial.n_rounds
-            learner = spec.build(self.task, self.n_classes, params, self.seed)
+            learner = spec.learner(self.task, self.n_classes, params, self.seed)
             learner.fit(sample, None, budget=budget, n_threads=self.n_jobs)
         return view, learner
 
@@ -179,17 +188,18 @@ class Objective:
         self, configuration: Configuration, budget: Budget, worth_going_on: Callable[[Sequence[float]], bool]
     ) -> dict[str, Any]:
         spec = self.specs[configuration.model]
+        view = spec.view_of(configuration.params)
         folds = list(range(len(self.cache.folds)))
         learners: list[Learner] = []
         for batch in self._batches(folds):
             learners += self._fit_batch(spec, configuration, batch, len(folds) - len(learners), budget)
             if len(learners) < len(folds):
-                scores = self._scores(spec, learners)
+                scores = self._scores(view, learners)
                 if not worth_going_on(scores):
                     reason = f"behind the best after {len(learners)} of {len(folds)} folds"
                     return {"status": "pruned", "reason": reason, "fold_scores": tuple(scores)}
         self._share_rounds(learners)
-        return self._collect(spec, learners)
+        return self._collect(view, learners)
 
     def _batches(self, folds: list[int]) -> list[list[int]]:
         """Folds fitted between two questions whether to go on."""
@@ -208,14 +218,15 @@ class Objective:
                 done.append(self._fit(spec, configuration, fold, share, self.n_jobs))
             return done
         n_workers = min(self.n_jobs, len(batch)) if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
-        rounds = math.ceil(len(batch) / n_workers)
-        share = budget.share(len(batch) / n_left)
+        # Folds run in waves: those of this batch, and those still to come after it.
+        waves, to_come = math.ceil(len(batch) / n_workers), math.ceil((n_left - len(batch)) / n_workers)
+        share = budget.share(waves / (waves + to_come))
         with threadpool_limits(1, user_api="blas"):
             if n_workers == 1:
                 return [
                     self._fit(spec, configuration, f, share.share(1 / (len(batch) - i)), 1) for i, f in enumerate(batch)
                 ]
-            seconds = None if share.seconds is None else share.seconds / rounds
+            seconds = None if share.seconds is None else share.seconds / waves
             fitted = Parallel(n_jobs=n_workers, prefer="threads")(
                 delayed(self._fit)(spec, configuration, fold, seconds, 1) for fold in batch
             )
@@ -226,9 +237,9 @@ class Objective:
     ) -> Learner:
         if not isinstance(budget, Budget):
             budget = Budget(budget)
-        data = self.cache.get(fold, spec.view)
+        data = self.cache.get(fold, spec.view_of(configuration.params))
         train, valid = self.cache.folds.splits[fold]
-        learner = spec.build(self.task, self.n_classes, configuration.params, self.seed + fold)
+        learner = spec.learner(self.task, self.n_classes, configuration.params, self.seed + fold)
         return learner.fit(
             self._sample(data.X_train, train, data.view, data.cache.setdefault("train", {})),
             self._sample(data.X_valid, valid, data.view, data.cache.setdefault("valid", {})),
@@ -254,11 +265,11 @@ class Objective:
             for learner in learners:
                 learner.truncate(n_rounds)
 
-    def _scores(self, spec: ModelSpec, learners: Sequence[Learner]) -> list[float]:
+    def _scores(self, view: str, learners: Sequence[Learner]) -> list[float]:
         self._share_rounds(learners)
         scores = []
         for fold, learner in enumerate(learners):
-            scores.append(self._score(fold, learner.predict(self.cache.get(fold, spec.view).X_valid)))
+            scores.append(self._score(fold, learner.predict(self.cache.get(fold, view).X_valid)))
         return scores
 
     def _score(self, fold: int, prediction: NDArray[np.float64]) -> float:
@@ -271,10 +282,10 @@ class Objective:
         except ValueError:
             return math.nan
 
-    def _collect(self, spec: ModelSpec, learners: list[Learner]) -> dict[str, Any]:
+    def _collect(self, view: str, learners: list[Learner]) -> dict[str, Any]:
         predictions, views, times = [], [], []
         for fold, learner in enumerate(learners):
-            data = self.cache.get(fold, spec.view)
+            data = self.cache.get(fold, view)
             start = time.perf_counter()
             predictions.append(learner.predict(data.X_valid))
             times.append((time.perf_counter() - start) / len(data.X_valid))
@@ -286,7 +297,9 @@ class Objective:
         rows = folds.rows
         weight = None if self.cache.weight is None else self.cache.weight[rows]
         group = None if self.cache.group is None else self.cache.group[rows]
+        start = time.perf_counter()
         score = float(self.scoring(self.cache.y[rows], gathered, weight, group))
+        self.score_time_s = max(self.score_time_s, time.perf_counter() - start)
         if not math.isfinite(score):
             reason = f"{self.scoring.name} is not defined for these predictions ({score})"
             return {"status": "failed", "reason": reason, "prediction": gathered}

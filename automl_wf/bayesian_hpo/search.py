@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,7 +26,10 @@ PATIENCE = 12
 #: Fitted models are kept for this many of the best trials.
 KEPT = 30
 #: A single trial may take at most this share of the time left; the first one, a linear model, less of it.
-SLOT, FIRST_SLOT = 0.5, 0.1
+SLOT, FIRST_SLOT = 0.35, 0.1
+#: Boosting that was cut short before its rounds came to this total step is followed by boosting with a learning rate
+#: that would have reached it, up to the fastest one.
+TOTAL_STEP, FASTEST_RATE = 20.0, 0.15
 #: Below this share of all time no further trial is started: it would be cut short to nothing.
 LAST_SLOT = 0.1
 
@@ -73,6 +76,7 @@ def run_search(
     *,
     seed: int,
     on_trial: Callable[[Trial, SearchRecord], None] = lambda trial, record: None,
+    finishing_s: Callable[[SearchRecord], float] = lambda record: 0.0,
 ) -> SearchRecord:
     """Try configurations until the count, the time or their use ends.
 
@@ -90,6 +94,8 @@ def run_search(
         Seed of the surrogate.
     on_trial : callable
         Told of each trial.
+    finishing_s : callable
+        Seconds of the budget that must be left for what follows the search, judged by the trials so far.
 
     Returns
     -------
@@ -108,13 +114,15 @@ def run_search(
         if number >= limit:
             record.ended = f"all {limit} configurations were tried"
             break
-        if number > 0 and budget.left() < max(_least_seconds(record), LAST_SLOT * (budget.seconds or 0.0)):
+        least = max(_least_seconds(record), LAST_SLOT * (budget.seconds or 0.0), 2.0 * objective.scoring_s)
+        open_budget = budget.until_reserve(finishing_s(record))
+        if number > 0 and open_budget.left() < least:
             record.ended, record.is_clock_limited = "the time was used up", True
             break
         # The baseline is never refused: there must always be something that predicts.
-        slot = Budget() if number == 0 else budget.share(SLOT if number > 1 else FIRST_SLOT)
+        slot = Budget() if number == 0 else _slot(open_budget, number, objective.scoring_s)
         trial = objective(
-            configuration,
+            _paced(configuration, record, objective.specs),
             number,
             budget=slot,
             started_s=time.perf_counter() - start,
@@ -192,6 +200,36 @@ class _Tuners:
             if trial.status == "ok" and spec.space:
                 best[spec.name] = max(best.get(spec.name, -math.inf), trial.score)
         return [self._objective.specs[name] for name in sorted(best, key=lambda n: -best[n])]
+
+
+def _slot(budget: Budget, number: int, scoring_s: float) -> Budget:
+    """A trial's share of the time left; where the metric is slow, at least as much for the model as for the metric."""
+    if not budget.is_limited:
+        return budget
+    share = SLOT if number > 1 else FIRST_SLOT
+    return budget.share(min(max(share, 2.0 * scoring_s / max(budget.left(), 1e-9)), 1.0))
+
+
+def _paced(configuration: Configuration, record: SearchRecord, specs: Mapping[str, ModelSpec]) -> Configuration:
+    """The configuration, its learning rate raised to what boosting that was cut short should have had."""
+    rate = _learning_rate(configuration, specs)
+    wanted = [
+        TOTAL_STEP / t.n_rounds
+        for t in record.trials
+        if t.is_cut_short and t.n_rounds and t.n_rounds * _learning_rate(t.configuration, specs) < TOTAL_STEP
+    ]
+    floor = min(max(wanted, default=0.0), FASTEST_RATE)
+    if not 0.0 < rate < floor:
+        return configuration
+    return replace(configuration, params={**configuration.params, "learning_rate": floor})
+
+
+def _learning_rate(configuration: Configuration, specs: Mapping[str, ModelSpec]) -> float:
+    """Learning rate of boosting; 0 for every other model, whose rate means another thing."""
+    spec = specs.get(configuration.model)
+    if spec is None or spec.family != "tree_based" or "learning_rate" not in spec.space:
+        return 0.0
+    return float(configuration.params.get("learning_rate", 0.0))
 
 
 def _least_seconds(record: SearchRecord) -> float:

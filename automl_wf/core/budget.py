@@ -46,6 +46,10 @@ class Budget:
         """What is left but for `reserve` seconds, from now on."""
         return Budget() if self.seconds is None else Budget(max(self.left() - reserve, 0.0))
 
+    def calls(self, seconds_each: float) -> int | None:
+        """How many calls of so many seconds fit into what is left; None without a limit."""
+        return None if self.seconds is None else int(max(self.left(), 0.0) / max(seconds_each, 1e-9))
+
     def check(self, what: str) -> None:
         """Raise OutOfTime, naming `what` was stopped, when nothing is left."""
         if self.is_over():

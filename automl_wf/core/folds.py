@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -144,6 +145,7 @@ class FoldCache:
         self._derived: dict[tuple[str, int], dict[Any, Any]] = {}
         self._whole: dict[str, tuple[Any, NDArray[np.float64]]] = {}
         self._bytes = 0.0
+        self._seconds: dict[str, float] = {}
         self._locks: dict[tuple[str, int], threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -156,7 +158,9 @@ class FoldCache:
         with lock:
             if key in self._kept:
                 return self._kept[key]
+            start = time.perf_counter()
             data = self._compute(fold, view)
+            self._seconds[view] = max(self._seconds.get(view, 0.0), time.perf_counter() - start)
             size = data.X_train.nbytes + data.X_valid.nbytes
             with self._lock:
                 if self._bytes + size <= self._memory_limit:
@@ -175,6 +179,10 @@ class FoldCache:
                     self.table, self.y, self.weight, seed=self._seed, group=self._units
                 )
             return self._whole[view]
+
+    def forecast_s(self, view: str) -> float:
+        """Seconds that fitting the view on all rows may take, judged by the folds that were asked for."""
+        return 1.5 * self._seconds.get(self._name_of[view], 0.0)
 
     def fitted_view(self, view: str) -> Any:
         """The view fitted on all rows, without their matrix."""

@@ -145,6 +145,7 @@ def evaluate(
     n_bootstraps: int = 200,
     max_rows: int = 5000,
     seed: int = 0,
+    max_calls: int | None = None,
 ) -> Evaluation:
     """Measure predictions of held-out rows.
 
@@ -174,6 +175,8 @@ def evaluate(
         Bound the work for the intervals.
     seed : int, default=0
         Seed of the resampling.
+    max_calls : int or None, default=None
+        How often a scorer of the user's own may be called.
 
     Returns
     -------
@@ -185,7 +188,9 @@ def evaluate(
     if baseline_prediction is not None:
         # The threshold was chosen for the model: the baseline predicts its most probable class.
         baseline = Held(task, y, baseline_prediction, weight, group)
-    scores, resampling = score_all(held, baseline, scoring, n_bootstraps=n_bootstraps, max_rows=max_rows, seed=seed)
+    scores, resampling = score_all(
+        held, baseline, scoring, n_bootstraps=n_bootstraps, max_rows=max_rows, seed=seed, max_calls=max_calls
+    )
     facts: dict[str, Any] = {}
     if task.is_classification:
         labels = tuple(range(prediction.shape[1])) if classes is None else tuple(np.asarray(classes).tolist())

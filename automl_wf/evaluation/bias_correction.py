@@ -7,6 +7,7 @@ model is fitted again.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -193,7 +194,9 @@ def _draw(
     with warnings.catch_warnings():
         # Small samples without some class are expected here: they are counted, not announced one by one.
         warnings.simplefilter("ignore", UserWarning)
-        while len(scores) < n_bootstraps and n_skipped < n_bootstraps and not budget.is_over():
+        longest = 0.0
+        while len(scores) < n_bootstraps and n_skipped < n_bootstraps and budget.left() > longest:
+            start = time.perf_counter()
             in_bag, in_group, out_of_bag = units.draw(rng)
             score = None
             if len(out_of_bag):
@@ -203,6 +206,7 @@ def _draw(
             else:
                 scores.append(score)
                 shares.append(len(out_of_bag) / len(rows.y))
+            longest = max(longest, time.perf_counter() - start) if budget.is_limited else 0.0
     return _Drawn(np.array(scores), n_skipped, float(np.mean(shares)) if shares else 0.0)
 
 

@@ -131,7 +131,14 @@ class _Draws:
 
 
 def score_all(
-    held: Held, baseline: Held | None, scoring: Scoring, *, n_bootstraps: int = 200, max_rows: int = 5000, seed: int = 0
+    held: Held,
+    baseline: Held | None,
+    scoring: Scoring,
+    *,
+    n_bootstraps: int = 200,
+    max_rows: int = 5000,
+    seed: int = 0,
+    max_calls: int | None = None,
 ) -> tuple[tuple[Score, ...], Resampling]:
     """Every metric of the task, and the one that was optimised, with intervals.
 
@@ -150,6 +157,8 @@ def score_all(
         the square root of the share.
     seed : int, default=0
         Seed of the draws.
+    max_calls : int or None, default=None
+        How often a scorer that is not among METRICS may be called.
 
     Returns
     -------
@@ -170,7 +179,7 @@ def score_all(
         # Draws without some class are expected: scikit-learn would announce each.
         warnings.simplefilter("ignore", UserWarning)
         if primary is None:
-            scores.append(_by_scorer(held, baseline, scoring, draws))
+            scores.append(_by_scorer(held, baseline, scoring, draws, max_calls))
         scores += [
             _by_metric(held, baseline, metric, scoring.pos_index, draws, metric.name == primary)
             for metric in metrics_for(held.task)
@@ -230,7 +239,9 @@ def _why_not(metric: Metric, held: Held) -> str:
     return ""
 
 
-def _by_scorer(held: Held, baseline: Held | None, scoring: Scoring, draws: _Draws) -> Score:
+def _by_scorer(
+    held: Held, baseline: Held | None, scoring: Scoring, draws: _Draws, max_calls: int | None = None
+) -> Score:
     """A scorer outside METRICS: called on repeated rows, as it need not know weights."""
 
     def natural(h: Held) -> float | None:
@@ -241,7 +252,8 @@ def _by_scorer(held: Held, baseline: Held | None, scoring: Scoring, draws: _Draw
             return None
 
     value = natural(held)
-    drawn = [natural(draws.held.take(_repeated(counts))) for counts in draws.counts[:_MAX_CALLS]]
+    n_draws = _MAX_CALLS if max_calls is None else min(max(max_calls - 2, 0), _MAX_CALLS)
+    drawn = [natural(draws.held.take(_repeated(counts))) for counts in draws.counts[:n_draws]]
     bounds = scoring.bounds if scoring.greater_is_better else (-scoring.bounds[1], -scoring.bounds[0])
     low, high = _interval(value, np.array([v for v in drawn if v is not None]), draws.scale, bounds)
     return Score(

@@ -17,7 +17,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from automl_wf.core.table import Strings
 
-FeatureKind = Literal["numeric", "indicator", "code", "level", "statistic", "calendar", "cycle", "constant"]
+FeatureKind = Literal["numeric", "indicator", "code", "level", "statistic", "word", "calendar", "cycle", "constant"]
 Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
 Block = Numbers | Times | Sequence[Strings]
@@ -34,7 +34,7 @@ class Feature:
         Its name, unique within the view.
     kind : str
         numeric, indicator (0 or 1), code (native category code), level (one-hot), statistic (of the target),
-        calendar, cycle or constant.
+        word (what a text holds), calendar, cycle or constant.
     parents : tuple of str
         The input columns it is made of.
     formula : str

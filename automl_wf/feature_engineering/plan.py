@@ -1,4 +1,4 @@
-"""Which transformer for which kind of column: three views of one table, as recipes that every fold fits for itself."""
+"""Which transformer for which kind of column: four views of one table, as recipes that every fold fits for itself."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.utils import gen_batches
 from automl_wf.core.schema import Column, ColumnKind, Edge, Schema
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
+from automl_wf.feature_engineering.arithmetic import Arithmetic
 from automl_wf.feature_engineering.base import Block, Feature, FeatureTransformer, Numbers, seen_levels
 from automl_wf.feature_engineering.category_codes import CategoryCodes
 from automl_wf.feature_engineering.civil_time import varying_parts
@@ -23,9 +24,13 @@ from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
+from automl_wf.feature_engineering.word_statistics import WordStatistics
+from automl_wf.feature_engineering.word_weights import WordWeights
+from automl_wf.feature_engineering.words import is_text
 
 _MAX_ONE_HOT_LEVELS = 50
 _MAX_ONE_HOT_WIDTH = 1000
+_MAX_WORDS = 500
 _ROWS_AT_ONCE = 1 << 12
 _CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
 
@@ -258,11 +263,18 @@ class FeaturePlan:
     Parameters
     ----------
     views : mapping of str to Recipe
-        "tree" (numbers with gaps, native category codes, calendar parts), "target" (the same with target statistics
-        in place of codes) and "dense" (imputed, scaled, one-hot, cycles). Without categories the first two are one.
+        "tree" (numbers with gaps, native category codes, calendar parts), "target" (the same with statistics of the
+        target in place of codes), "engineered" (codes and statistics, and arithmetic on pairs of numbers) and "dense"
+        (imputed, scaled, one-hot, word weights, cycles). Views that would hold the same are one.
     """
 
     views: Mapping[str, Recipe]
+
+    @property
+    def distinct_views(self) -> frozenset[str]:
+        """Names of the views that hold something of their own: of equal ones the first."""
+        first = {id(recipe): name for name, recipe in reversed(list(self.views.items()))}
+        return frozenset(first.values())
 
     def metadata(self, fitted: FittedView) -> list[dict[str, Any]]:
         """Name, kind, parents and formula of each feature of a fitted view, as plain JSON types."""
@@ -294,6 +306,7 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     anchor: tuple[int, Edge] = (first.position, first.edge)
     numbers = schema.of_kind(ColumnKind.NUMERIC, ColumnKind.BOOLEAN)
     categories = schema.of_kind(ColumnKind.CATEGORICAL)
+    measured = schema.of_kind(ColumnKind.NUMERIC)
     times = schema.of_kind(ColumnKind.DATETIME)
     vocabularies = [seen_levels(column) for column in table.strings(_positions(categories))]
     many = tuple(c for c, levels in zip(categories, vocabularies, strict=True) if len(levels) > _MAX_ONE_HOT_LEVELS)
@@ -303,18 +316,28 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     passed = _step(NumericPass().fit(np.empty((0, len(numbers)))), numbers)
     codes = _step(CategoryCodes(vocabularies).fit([]), categories)
     calendar = _step(DatetimeParts(zones, parts).fit(np.empty((0, len(times)), dtype=np.int64)), times)
-    statistics = TargetStatistics(n_classes if task.is_classification else 1)
+    n_targets = n_classes if task.is_classification else 1
+    statistics = TargetStatistics(n_targets)
+    texts = tuple(c for c in categories if is_text(table.strings([c.position])[0]))
+    words = _step(WordStatistics(n_targets), texts)
+    pairs = _step(Arithmetic(n_targets), measured) if len(measured) > 1 else ()
     one_hot = OneHot(max_levels=min(_MAX_ONE_HOT_LEVELS, max(5, _MAX_ONE_HOT_WIDTH // max(len(categories), 1))))
     dense = (
         *_step(NumericScaler(), numbers),
         *_step(one_hot, categories),
         *_step(statistics, many),
+        *_step(WordWeights(max_words=max(50, _MAX_WORDS // max(len(texts), 1))), texts),
         *_step(DatetimeCycles(zones, parts), times),
     )
+    learnt = (*_step(statistics, categories), *words)
     tree = Recipe("tree", (*passed, *codes, *calendar), "F", anchor)
-    target = Recipe("target", (*passed, *_step(statistics, categories), *calendar), "F", anchor)
-    views = {"tree": tree, "target": target if categories else tree, "dense": Recipe("dense", dense, "C", anchor)}
-    return FeaturePlan(views)
+    target = Recipe("target", (*passed, *learnt, *calendar), "F", anchor) if learnt else tree
+    engineered = tree
+    if learnt or pairs:
+        engineered = Recipe("engineered", (*passed, *codes, *learnt, *pairs, *calendar), "F", anchor)
+    return FeaturePlan(
+        {"tree": tree, "target": target, "engineered": engineered, "dense": Recipe("dense", dense, "C", anchor)}
+    )
 
 
 def _step(transformer: FeatureTransformer[Any], columns: Sequence[Column]) -> tuple[Step, ...]:

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 
 from automl_wf.core.table import Strings
 from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers, look_up, seen_levels
+from automl_wf.feature_engineering.cross_fit import (
+    choose_targets,
+    draw_parts,
+    target_columns,
+    target_words,
+    unit_weights,
+)
 
 
 class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
@@ -95,8 +102,8 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
         """
         if y is None:
             raise ValueError("TargetStatistics.fit needs the target: expected y of shape (n_rows,), got None.")
-        weights = _unit_weights(weight, len(y))
-        self.targets_ = self._choose_targets(y, weights)
+        weights = unit_weights(weight, len(y))
+        self.targets_ = choose_targets(y, weights, self.n_classes, self.max_classes)
         targets = self._indicators(y)
         self.prior_ = weights @ targets / weights.sum()
         self.indices_ = [{level: i for i, level in enumerate(seen_levels(column))} for column in block]
@@ -107,17 +114,8 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
         self.n_features_out_ = len(self.tables_) * (len(self.targets_) + 1)
         return self
 
-    def _choose_targets(self, y: NDArray[Any], weights: Numbers) -> tuple[int, ...]:
-        if self.n_classes <= 2:
-            return (self.n_classes - 1,)
-        totals = np.bincount(y, weights=weights, minlength=self.n_classes)
-        commonest = np.argsort(-totals, kind="stable")[: self.max_classes]
-        return tuple(int(k) for k in np.sort(commonest))
-
     def _indicators(self, y: NDArray[Any]) -> Numbers:
-        if self.n_classes == 1:
-            return np.asarray(y, dtype=np.float64)[:, None]
-        return np.asarray(y[:, None] == np.array(self.targets_), dtype=np.float64)
+        return target_columns(y, self.n_classes, self.targets_)
 
     def _table(self, codes: NDArray[np.int64], n_levels: int, targets: Numbers, weights: Numbers) -> Numbers:
         sums = _sums_per_code(codes, n_levels + 1, targets, weights)
@@ -148,20 +146,12 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
         if y is None:
             raise ValueError("TargetStatistics needs the target of its training rows: got y=None.")
         self.write(block, out)
-        parts = self._parts(len(y), group)
-        weights, targets = _unit_weights(weight, len(y)), self._indicators(y)
+        parts = draw_parts(len(y), self.n_folds, group, self.random_state)
+        weights, targets = unit_weights(weight, len(y)), self._indicators(y)
         width = len(self.targets_) + 1
         for j, (column, index) in enumerate(zip(block, self.indices_, strict=True)):
             codes = look_up(column, index, 0)
             out[:, j * width : (j + 1) * width - 1] = self._cross_fit(codes, len(index), parts, targets, weights)
-
-    def _parts(self, n_rows: int, group: NDArray[Any] | None) -> NDArray[np.int64]:
-        random = np.random.default_rng(self.random_state)
-        if group is None:
-            return random.permutation(n_rows) % self.n_folds
-        _, unit = np.unique(group, return_inverse=True)
-        shuffled = random.permutation(int(unit.max(initial=-1)) + 1) % self.n_folds
-        return np.asarray(shuffled[unit], dtype=np.int64)
 
     def _cross_fit(
         self, codes: NDArray[np.int64], n_levels: int, parts: NDArray[np.int64], targets: Numbers, weights: Numbers
@@ -179,20 +169,12 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
         found = []
         for name in input_names:
             for k in self.targets_:
-                of = "the target" if self.n_classes == 1 else f"[target is class {k}]"
-                suffix = f"_{k}" if self.n_classes > 2 else ""
+                of, suffix = target_words(self.n_classes, k)
                 formula = f"mean of {of} over training rows with the same {name}, smoothed by {self.smoothing:g} rows"
                 found.append(Feature(f"{name}_target_mean{suffix}", "statistic", (name,), formula))
             formula = f"log(1 + number of training rows with the same {name})"
             found.append(Feature(f"{name}_log_count", "statistic", (name,), formula))
         return found
-
-
-def _unit_weights(weight: Numbers | None, n_rows: int) -> Numbers:
-    if weight is None:
-        return np.ones(n_rows)
-    positive = weight[weight > 0]
-    return weight / positive.mean() if len(positive) else np.ones(n_rows)
 
 
 def _sums_per_code(codes: NDArray[np.int64], n_codes: int, targets: Numbers, weights: Numbers) -> Numbers:

@@ -9,6 +9,7 @@ import numpy as np
 
 from automl_wf.core.graph import GraphBuilder
 from automl_wf.feature_engineering import (
+    arithmetic_onnx,
     category_codes_onnx,
     datetime_cycles_onnx,
     datetime_parts_onnx,
@@ -16,7 +17,10 @@ from automl_wf.feature_engineering import (
     numeric_scaler_onnx,
     one_hot_onnx,
     target_statistics_onnx,
+    word_statistics_onnx,
+    word_weights_onnx,
 )
+from automl_wf.feature_engineering.arithmetic import Arithmetic
 from automl_wf.feature_engineering.base import FeatureTransformer
 from automl_wf.feature_engineering.category_codes import CategoryCodes
 from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
@@ -26,6 +30,8 @@ from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
 from automl_wf.feature_engineering.plan import FittedView, Step
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
+from automl_wf.feature_engineering.word_statistics import WordStatistics
+from automl_wf.feature_engineering.word_weights import WordWeights
 
 #: Transformer → emit(transformer, builder, inputs) → name of an (N, n_features_out_) double value.
 EMIT: dict[type[FeatureTransformer[Any]], Callable[[Any, GraphBuilder, list[str]], str]] = {
@@ -34,6 +40,9 @@ EMIT: dict[type[FeatureTransformer[Any]], Callable[[Any, GraphBuilder, list[str]
     CategoryCodes: category_codes_onnx.emit,
     OneHot: one_hot_onnx.emit,
     TargetStatistics: target_statistics_onnx.emit,
+    WordWeights: word_weights_onnx.emit,
+    WordStatistics: word_statistics_onnx.emit,
+    Arithmetic: arithmetic_onnx.emit,
     DatetimeParts: datetime_parts_onnx.emit,
     DatetimeCycles: datetime_cycles_onnx.emit,
 }

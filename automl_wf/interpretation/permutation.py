@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -203,16 +204,23 @@ def permutation_importance(
     longest = max((len(rows) for rows in chosen), default=1)
     n_together = min(max(_ROWS_PER_CALL // (longest * n_repeats), 1), max(len(columns), 1))
     folds: list[_Fold] = []
+    slowest_s = 0.0
     for number, ((predict, _), rows) in enumerate(zip(predictors, chosen, strict=True)):
-        if budget.is_over():
+        if budget.left() <= slowest_s:
             break
+        began = time.perf_counter()
         of_y, of_weight = y[rows], None if weight is None else weight[rows]
         of_group = None if queries is None else queries[rows]
         base_score = scorer(of_y, predict(table.take(rows)), of_weight, of_group)
         if np.isfinite(base_score):
             repeated = table.take(np.tile(rows, n_repeats * n_together))
             folds.append(_Fold(number, predict, repeated, of_y, of_weight, of_group, base_score, scorer))
-    measured = _measure(folds, table, columns, n_together, n_repeats, seed, budget)
+        slowest_s = max(slowest_s, time.perf_counter() - began) if budget.is_limited else 0.0
+    column_s = slowest_s * n_repeats * len(folds)
+    if column_s > 0.0:
+        # The first block of columns shall not take more than a third of the time; later ones are forecast by it.
+        n_together = max(min(n_together, int(budget.left() / (3.0 * column_s))), 1)
+    measured = _measure(folds, table, columns, n_together, n_repeats, seed, budget, n_together * column_s)
     base = float(np.mean([f.base_score for f in folds])) if folds else None
     return Importances(measured, base, sum(len(f.y) for f in folds), len(folds), n_repeats)
 
@@ -225,17 +233,23 @@ def _measure(
     n_repeats: int,
     seed: int,
     budget: Budget,
+    block_s: float,
 ) -> tuple[Importance, ...]:
+    """Importances, block by block; `block_s` forecasts the seconds of the first block, which then speaks for others."""
     measured: list[Importance] = []
     for start in range(0, len(columns), n_together):
         some = columns[start : start + n_together]
         names = [table.schema.columns[position].name for position in some]
-        if budget.is_over() or not folds:
-            status = NO_TIME if budget.is_over() else NO_SCORE
+        began = time.perf_counter()
+        is_late = budget.left() <= block_s
+        if is_late or not folds:
+            status = NO_TIME if is_late else NO_SCORE
             measured += [Importance(name, status=status) for name in names]
         else:
             drops = np.stack([fold.drops(some, n_repeats, seed) for fold in folds], axis=1)
             measured += [_summarised(name, of_column) for name, of_column in zip(names, drops, strict=True)]
+            taken = time.perf_counter() - began
+            block_s = (taken if start == 0 else max(block_s, taken)) if budget.is_limited else 0.0
     return tuple(measured)
 
 

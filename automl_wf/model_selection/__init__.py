@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Any
 
+from automl_wf.core.search_space import Categorical
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
-from automl_wf.model_selection.base import ModelSpec
+from automl_wf.model_selection.base import VIEW, ModelSpec
 from automl_wf.model_selection.catalogue import models_for
 from automl_wf.model_selection.own import own_model
 from automl_wf.model_selection.recommendation import DataProfile, Recommendation, portfolio_order, recommend
@@ -39,7 +41,12 @@ class Shortlist:
 
 
 def shortlist_models(
-    profile: DataProfile, *, estimators: str | Sequence[Any] = "auto", preset: str = "balanced", max_trials: int | None
+    profile: DataProfile,
+    *,
+    estimators: str | Sequence[Any] = "auto",
+    preset: str = "balanced",
+    max_trials: int | None,
+    views: AbstractSet[str] | None = None,
 ) -> Shortlist:
     """Recommend models for the data.
 
@@ -53,6 +60,9 @@ def shortlist_models(
         How much effort.
     max_trials : int or None
         Configurations to list; None: as many as the rows can tell apart.
+    views : set of str or None
+        Feature views that hold something of their own; configurations that name another one get the model's usual one.
+        None: all.
 
     Returns
     -------
@@ -69,11 +79,26 @@ def shortlist_models(
     baseline = models_for(profile.task, ("dummy",))
     specs = (*baseline, *(s for s in specs if s.name != "dummy"))
     _check_own_names(own, specs)
+    if views is not None:
+        specs = tuple(_within(spec, views) for spec in specs)
     recommendations = recommend(profile, specs, preset=preset)
     order = list(portfolio_order(recommendations, profile, preset=preset, limit=max_trials))
     order = [order[0], *((s.name, {}) for s in own), *order[1:]]
     by_name = {s.name: s for s in (*specs, *own)}
     return Shortlist(profile, tuple(recommendations), by_name, tuple(order))
+
+
+def _within(spec: ModelSpec, views: AbstractSet[str]) -> ModelSpec:
+    """The model with every configuration on a view that there is: its usual one in place of others."""
+    portfolio = [
+        params if spec.view_of(params) in views else {k: v for k, v in params.items() if k != VIEW}
+        for params in spec.portfolio
+    ]
+    space = dict(spec.space)
+    if isinstance(choice := space.pop(VIEW, None), Categorical):
+        left = tuple(view for view in choice.choices if view in views)
+        space |= {VIEW: Categorical(left)} if len(left) > 1 else {}
+    return replace(spec, portfolio=tuple(portfolio), space=space)
 
 
 def _check_own_names(own: Sequence[ModelSpec], specs: Sequence[ModelSpec]) -> None:

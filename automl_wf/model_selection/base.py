@@ -15,6 +15,9 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.search_space import SearchSpace
 from automl_wf.core.tasks import Task
 
+#: The hyper-parameter that names the feature view.
+VIEW = "view"
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -244,8 +247,9 @@ class ModelSpec:
     tasks : frozenset of Task
         Tasks it can do.
     view : str
-        The feature view it is given: "tree" (numbers with gaps, native category codes), "target" (numbers with gaps,
-        cross-fitted target statistics for categories) or "dense" (imputed, scaled, one-hot).
+        The feature view it is given unless a configuration names another one (`view_of`): "tree" (numbers with gaps,
+        native category codes), "target" (numbers with gaps, cross-fitted target statistics for categories),
+        "engineered" (both, and arithmetic on pairs of numbers) or "dense" (imputed, scaled, one-hot).
     build : callable
         `build(task, n_classes, params, seed)` → Learner.
     space : SearchSpace
@@ -269,3 +273,11 @@ class ModelSpec:
     pros: tuple[str, ...]
     cons: tuple[str, ...]
     requires: str | None = None
+
+    def view_of(self, params: Mapping[str, Any]) -> str:
+        """The feature view of a configuration: features are searched like any other hyper-parameter."""
+        return str(params.get(VIEW, self.view))
+
+    def learner(self, task: Task, n_classes: int, params: Mapping[str, Any], seed: int) -> Learner:
+        """An unfitted learner of a configuration."""
+        return self.build(task, n_classes, {k: v for k, v in params.items() if k != VIEW}, seed)

@@ -14,7 +14,7 @@ from typing import Any
 from automl_wf.core.search_space import Categorical, Float, Int, SearchSpace
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter, MissingDependency
-from automl_wf.model_selection.base import ModelSpec
+from automl_wf.model_selection.base import VIEW, ModelSpec
 from automl_wf.model_selection.boosting import CatBoost, LightGBM, XGBoost
 from automl_wf.model_selection.linear import Baseline, Lasso, LinearRegression, LogisticRegression, Ridge
 from automl_wf.model_selection.neural import MLP
@@ -119,26 +119,40 @@ def _lightgbm(
     return params
 
 
+def _on(view: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration on another feature view than the model's usual one."""
+    return {**params, VIEW: view}
+
+
 _SMALL_EXTRA = _lightgbm(0.0127, 5, 12, 0.733, 0.854, True, 0.241, 0.298, 5.09, 0.011, 67, 93)
 _LARGE_EXTRA = _lightgbm(0.0179, 39, 3, 0.462, 0.877, True, 0.238, 0.355, 15.4, 0.342, 16, 9)
+_LARGE_PLAIN = _lightgbm(0.0114, 84, 3, 0.528, 0.978, False, 0.027, 0.838, 0.0093, 0.155, 42, 75)
+_MEDIUM_PLAIN = _lightgbm(0.0309, 24, 1, 0.490, 0.780, False, 0.642, 0.581, 0.134, 0.0071, 38, 83)
+_SMALL_PLAIN = _lightgbm(0.0079, 8, 24, 0.940, 0.815, False, 0.437, 0.300, 0.029, 0.0058, 28, 3)
+_WIDE_PLAIN = _lightgbm(0.0154, 68, 1, 0.619, 0.963, False, 0.164, 0.694, 68.9, 0.124, 17, 30)
+# Configurations on engineered features were published for such.
 _LIGHTGBM = (
     _SMALL_EXTRA,
+    _on("target", _LARGE_PLAIN),
     _LARGE_EXTRA,
-    _lightgbm(0.0114, 84, 3, 0.528, 0.978, False, 0.027, 0.838, 0.0093, 0.155, 42, 75),
-    _lightgbm(0.0309, 24, 1, 0.490, 0.780, False, 0.642, 0.581, 0.134, 0.0071, 38, 83),
+    _MEDIUM_PLAIN,
+    _on("engineered", _lightgbm(0.0193, 64, 28, 0.553, 0.992, True, 0.914, 1.904)),
+    _on("engineered", _lightgbm(0.0398, 16, 1, 0.579, 0.959, False, 0.938, 0.990)),
+    _on("engineered", _lightgbm(0.0074, 8, 15, 0.425, 0.722, True, 0.113, 0.262)),
+    _on("target", _WIDE_PLAIN),
     _lightgbm(0.0180, 180, 12, 0.404, 0.950, True, 0.766, 1.604, 0.064, 0.216, 11, 3),
-    _lightgbm(0.0079, 8, 24, 0.940, 0.815, False, 0.437, 0.300, 0.029, 0.0058, 28, 3),
-    _lightgbm(0.0154, 68, 1, 0.619, 0.963, False, 0.164, 0.694, 68.9, 0.124, 17, 30),
-    _lightgbm(0.0508, 106, 4, 0.929, 0.967, True, 0.045, 1.732, 0.0098, 1.77, 11, 2),
+    _SMALL_PLAIN,
+    _on("target", _lightgbm(0.0508, 106, 4, 0.929, 0.967, True, 0.045, 1.732, 0.0098, 1.77, 11, 2)),
     _lightgbm(0.0091, 2, 17, 0.588, 0.841, False, 0.079, 0.771, 0.090, 0.928, 16, 11),
+    _on("engineered", _lightgbm(0.0079, 111, 3, 0.955, 0.720, False, 0.111, 0.597, 11.1, 0.937, 8, 8)),
     _lightgbm(0.0074, 14, 1, 0.859, 0.999, False, 0.041, 0.226, 89.5, 0.0077, 11, 26),
-    _lightgbm(0.0079, 111, 3, 0.955, 0.720, False, 0.111, 0.597, 11.1, 0.937, 8, 8),
     _lightgbm(0.0947, 23, 13, 0.782, 0.704, True, 0.370, 0.034, 56.5, 0.0135, 13, 4),
-    _lightgbm(0.0433, 19, 18, 0.661, 0.933, False, 0.557, 1.272, 29.2, 0.0068, 42, 6),
+    _on("target", _lightgbm(0.0433, 19, 18, 0.661, 0.933, False, 0.557, 1.272, 29.2, 0.0068, 42, 6)),
     _lightgbm(0.03, 128, 3, 0.9, 1.0, False, 0.0, 0.0),
     _lightgbm(0.0243, 16, 27, 0.722, 0.969, True, 0.918, 1.662, 27.0, 0.556, 63, 20),
 )
 _LIGHTGBM_SPACE: SearchSpace = {
+    VIEW: Categorical(("tree", "target", "engineered")),
     "learning_rate": Float(0.03, 0.1, log=True),
     "num_leaves": Int(2, 200, log=True),
     "min_data_in_leaf": Int(1, 64, log=True),
@@ -219,7 +233,7 @@ MODELS: tuple[ModelSpec, ...] = (
         name="dummy",
         family="baseline",
         tasks=_ALL,
-        view="dense",
+        view="tree",  # the one that costs nothing to make
         build=Baseline,
         space={},
         portfolio=({},),
@@ -355,16 +369,17 @@ MODELS: tuple[ModelSpec, ...] = (
         portfolio=tuple(
             {"objective": objective, **params}
             for objective, params in (
-                ("rank_xendcg", _LARGE_EXTRA),
-                ("lambdarank", _LARGE_EXTRA),
+                # Squared error learns from every grade and is hard to beat on few queries.
                 ("regression", _LARGE_EXTRA),
+                ("lambdarank", _MEDIUM_PLAIN),
+                ("rank_xendcg", _LARGE_EXTRA),
+                ("regression", _MEDIUM_PLAIN),
                 ("lambdarank", _SMALL_EXTRA),
-                ("rank_xendcg", _LIGHTGBM[2]),
-                ("lambdarank", _LIGHTGBM[3]),
-                ("regression", _LIGHTGBM[2]),
-                ("rank_xendcg", _LIGHTGBM[5]),
-                ("lambdarank", _LIGHTGBM[6]),
-                ("regression", _LIGHTGBM[3]),
+                ("regression", _SMALL_EXTRA),
+                ("lambdarank", _LARGE_EXTRA),
+                ("regression", _LARGE_PLAIN),
+                ("rank_xendcg", _SMALL_PLAIN),
+                ("lambdarank", _WIDE_PLAIN),
             )
         ),
         use_cases=("ordering the rows of a query", "mixed types"),
@@ -554,12 +569,12 @@ def with_learning_rate_floor(
     At least 0.05 up to a minute or without a clock, 0.03 up to five minutes, as published from then on: raising 0.018
     to 0.05 was up to nine times faster and cost nothing on three of four tables. At least 0.1 up to 1,000 rows, where
     the folds' models are averaged and rounds cost more than what they compute. And so high that `rounds`, the number
-    that the time affords, come to a total step of 50, by which boosting is usually done; 0.2 at most.
+    that the time affords, come to a total step of 50, by which boosting is usually done; but not beyond 0.1 for it.
     """
     floor = 0.05 if seconds is None or seconds <= 60.0 else 0.03 if seconds <= 300.0 else 0.0
     if n_rows is not None and n_rows <= _FEW_ROWS:
         floor = max(floor, 0.1)
     if rounds is not None:
-        floor = max(floor, min(50.0 / max(rounds, 1.0), 0.2))
+        floor = max(floor, min(50.0 / max(rounds, 1.0), 0.1))
     rate = params.get("learning_rate")
     return dict(params) if rate is None else {**params, "learning_rate": max(float(rate), floor)}

@@ -394,6 +394,7 @@ def choose_blend(
     *,
     rounds: int = 25,
     max_members: int | None = None,
+    max_calls: int | None = None,
 ) -> BlendChoice:
     """Choose strategy and weights.
 
@@ -419,6 +420,8 @@ def choose_blend(
         Rounds of the greedy selection.
     max_members : int or None
         Largest number of different models; None: by the number of rows (`member_limit`).
+    max_calls : int or None
+        How often the metric may be called. Strategies that would need more calls take no part; "stacking" needs none.
 
     Returns
     -------
@@ -447,10 +450,28 @@ def choose_blend(
 
     if len(predictions) == 1:
         return BlendChoice(np.ones(1), "single", {"single": evidence.score(predictions[0])})
-    table = _block_scores(evidence, _folds_to_blocks(folds, evidence), fit)
+    strategies = _affordable(len(predictions), rounds, max_calls)
+    if len(strategies) == 1:
+        return BlendChoice(fit(strategies[0], evidence), strategies[0], {})
+    table = _block_scores(evidence, _folds_to_blocks(folds, evidence), fit, strategies)
     strategy = _best_on_others(table)
-    scores: dict[str, float] = {s: float(np.mean(table[s])) if len(table[s]) else math.nan for s in STRATEGIES}
+    scores: dict[str, float] = {s: float(np.mean(v)) if len(v) else math.nan for s, v in table.items()}
     return BlendChoice(fit(strategy, evidence), strategy, scores)
+
+
+def _affordable(n_models: int, rounds: int, max_calls: int | None) -> tuple[Strategy, ...]:
+    """The strategies whose calls of the metric, over all blocks and for the final fit, do not exceed a number."""
+    if max_calls is None:
+        return STRATEGIES
+    greedy = _FULL_ROUNDS * n_models + (rounds - _FULL_ROUNDS) * min(n_models, _SHORTLIST)
+    calls: dict[Strategy, int] = {"stacking": 0, "single": n_models, "voting": n_models + 2, "blending": greedy}
+    left, chosen = max_calls, set()
+    for strategy, each in calls.items():
+        left -= (_BLOCKS + 1) * (each + 1)
+        if left < 0:
+            break
+        chosen.add(strategy)
+    return tuple(s for s in STRATEGIES if s in chosen) or ("stacking",)
 
 
 def member_limit(n_rows: int) -> int:
@@ -614,16 +635,19 @@ def _predict_parts(
 
 
 def _block_scores(
-    evidence: _Evidence, block: NDArray[np.intp], fit: Callable[[Strategy, _Evidence], Weights]
+    evidence: _Evidence,
+    block: NDArray[np.intp],
+    fit: Callable[[Strategy, _Evidence], Weights],
+    strategies: Sequence[Strategy],
 ) -> dict[Strategy, Floats]:
     """Score per strategy and block left out; blocks that cannot be scored (one class only) do not count."""
-    table: dict[Strategy, list[float]] = {s: [] for s in STRATEGIES}
+    table: dict[Strategy, list[float]] = {s: [] for s in strategies}
     for b in np.unique(block):
         train, test = evidence.take(np.flatnonzero(block != b)), evidence.take(np.flatnonzero(block == b))
         train = train.thinned(fraction=0.5)
-        scores = [test.score(combine(test.predictions, fit(s, train))) for s in STRATEGIES]
+        scores = [test.score(combine(test.predictions, fit(s, train))) for s in strategies]
         if np.all(np.isfinite(scores)):
-            for strategy, score in zip(STRATEGIES, scores, strict=True):
+            for strategy, score in zip(strategies, scores, strict=True):
                 table[strategy].append(score)
     return {s: np.array(v) for s, v in table.items()}
 
@@ -642,8 +666,8 @@ def _folds_to_blocks(folds: NDArray[np.int64], evidence: _Evidence) -> NDArray[n
 
 def _best_on_others(table: Mapping[Strategy, Floats]) -> Strategy:
     """The strategy with the best mean over the blocks, the simpler one where they are equal."""
-    incumbent = STRATEGIES[0]
-    for challenger in STRATEGIES[1:]:
+    incumbent, *challengers = table
+    for challenger in challengers:
         gain = table[challenger] - table[incumbent]
         if len(gain) and gain.mean() > _tolerance(float(table[incumbent].mean())):
             incumbent = challenger

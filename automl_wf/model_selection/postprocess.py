@@ -190,6 +190,8 @@ def fit_postprocess(
     group: NDArray[np.int64] | None,
     scoring: Scoring,
     task: Task,
+    *,
+    max_calls: int | None = None,
 ) -> Postprocess:
     """Fit everything that suits the task on out-of-fold predictions.
 
@@ -207,6 +209,8 @@ def fit_postprocess(
         What is optimised: a threshold is sought where it needs labels, and a temperature is dropped if it harms it.
     task : Task
         What is predicted.
+    max_calls : int or None, default=None
+        How often the metric may be called; where a threshold needs more, none is sought.
 
     Returns
     -------
@@ -224,7 +228,8 @@ def fit_postprocess(
         temperature = temperature if after >= before - 1e-9 * abs(before) else 1.0
     post = Postprocess(temperature=temperature)
     proba = post.apply(prediction)
-    if task is Task.BINARY and scoring.needs == "label":
+    is_affordable = max_calls is None or max_calls >= (_BLOCKS + 1) * _MAX_THRESHOLDS
+    if task is Task.BINARY and scoring.needs == "label" and is_affordable:
         post = replace(post, threshold=fit_threshold(proba, y, weight, group, scoring))
     return _with_residuals(post, 1.0 - proba[np.arange(len(y)), y], weight)
 

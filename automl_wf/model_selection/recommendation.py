@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ _ROWS, _CONFIGURATIONS = (100, 500, 2500, 10_000, 100_000), (4, 8, 15, 40, 100)
 #: Places between a model's configurations in the order of trials.
 _STRIDE: Mapping[str, float] = {"lightgbm": 1.5}
 _FAST_CONFIGURATIONS = 6
+#: Learning rates of the preset "best" are those for as much time as this.
+_UNHURRIED_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ _BASE: Mapping[str, float] = {
     "xgboost": 6.0,
     "logistic_regression": 5.0,
     "ridge": 5.0,
-    "random_forest": 4.0,
+    "random_forest": 1.5,
     "lasso": 3.0,
     "decision_tree": 2.0,
     "linear_regression": 1.0,
@@ -286,21 +289,33 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
         portfolio = portfolio[:1]
     if spec.name in _FORESTS:
         # Fifty trees are nearly as good as three hundred, and each fold model has its own.
-        n_trees = 50 if profile.seconds is None or profile.seconds <= 60.0 else 100
+        n_trees = 300 if preset == "best" else 50 if profile.seconds is None or profile.seconds <= 60.0 else 100
         return tuple({"n_estimators": n_trees, **params} for params in portfolio)
     if spec.name not in _BOOSTERS:
         return tuple(portfolio)
     if profile.n_rows >= _MANY_ROWS:
-        # Many rows fill many leaves; trees of a few leaves need more rounds than there is time for.
+        # Many rows fill many leaves; trees of a few leaves need more rounds than there is time for. Random thresholds
+        # guard against noise, which many rows average out: they take turns with searched ones, and come second.
         portfolio = tuple(sorted(portfolio, key=lambda params: params.get("num_leaves", 31) < 16))
-    floored = (
-        with_learning_rate_floor(params, profile.seconds, profile.n_rows, profile.rounds) for params in portfolio
-    )
+        portfolio = portfolio if profile.task is Task.RANKING else _in_turns(portfolio)
+    if preset == "best":
+        floored = [with_learning_rate_floor(params, _UNHURRIED_S, None, profile.rounds) for params in portfolio]
+    else:
+        facts = (profile.seconds, profile.n_rows, profile.rounds)
+        floored = [with_learning_rate_floor(params, *facts) for params in portfolio]
     limits: dict[str, Any] = {"patience": 30} if preset == "fast" else {}
     if spec.name == "catboost" and profile.n_rows <= _FEW_ROWS:
         # Its rounds cost milliseconds even on a few hundred rows, a hundred times LightGBM's.
         limits = {"patience": 20, "n_rounds": 300}
     return tuple({**params, **limits} for params in floored)
+
+
+def _in_turns(portfolio: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Boosting with searched and with random thresholds by turns, each in its order."""
+    searched = [params for params in portfolio if not params.get("extra_trees")]
+    random = [params for params in portfolio if params.get("extra_trees")]
+    turns = zip_longest(searched, random)
+    return tuple(params for turn in turns for params in turn if params is not None)
 
 
 def _count(n: int, noun: str) -> str:

@@ -20,6 +20,9 @@ MAX_ROWS = 5_000
 #: Share of the target's variation that a single column must explain, or of the pairs of two classes that it must put
 #: in order beyond chance, to be called a leak.
 LEAK = 0.995
+#: Above this many columns only those are looked at closely that tell this much in a first look at a few rows.
+MANY_COLUMNS, SUSPICIOUS = 200, 0.6
+FIRST_LOOK_ROWS, FIRST_LOOK_BINS, FIRST_LOOK_CLASSES = 500, 50, 20
 #: Fewest rows per class that cross-validation with five folds can use.
 FOLDS = 5
 
@@ -48,8 +51,8 @@ def leakage(view: DataView) -> Iterator[Finding]:
         return
     leaks = []
     indicators = _indicators(view.target, y)
-    for column in table.schema.used:
-        cells = table.cells[column.position]
+    for position in _suspects(view):
+        column, cells = table.schema.columns[position], table.cells[position]
         codes, n_levels = _bins(cells)
         told = _explained(codes, n_levels, indicators) if n_levels <= table.n_rows / 5 else 0.0
         if view.target.n_classes == 2 and not isinstance(cells, Strings):
@@ -159,6 +162,42 @@ CHECKS: tuple[Callable[[DataView], Iterator[Finding]], ...] = (
     few_rows,
     skewed_target,
 )
+
+
+def _suspects(view: DataView) -> list[int]:
+    """Positions of the used columns that may be leaks: all of them, unless there are many."""
+    used = [c.position for c in view.table.schema.used]
+    if len(used) <= MANY_COLUMNS:
+        return used
+    numeric = [p for p in used if view.table.schema.columns[p].edge == "double"]
+    rows = _balanced_rows(view.target)
+    # Bins of equal size: a few rows more or less do not matter.
+    rows = rows[np.linspace(0, len(rows) - 1, len(rows) // FIRST_LOOK_BINS * FIRST_LOOK_BINS).astype(np.intp)]
+    y = _indicators(view.target, view.target.values[rows])
+    y = y[:, np.argsort(-y.var(axis=0), kind="stable")[:FIRST_LOOK_CLASSES]]
+    size = len(rows) // FIRST_LOOK_BINS
+    total = float(y.var(axis=0).sum())
+    if total == 0 or size < 2:
+        return used
+    order = np.argsort(view.table.take(rows).numbers(numeric), axis=0, kind="stable")
+    between = np.zeros(len(numeric))
+    for column in y.T:
+        between += column[order].reshape(FIRST_LOOK_BINS, size, -1).mean(axis=1).var(axis=0)
+    dull = {p for p, told in zip(numeric, between / total, strict=True) if told < SUSPICIOUS}
+    return [p for p in used if p not in dull]
+
+
+def _balanced_rows(target: Target) -> NDArray[np.intp]:
+    """At most FIRST_LOOK_ROWS rows, evenly spaced within each class, every class with as equal a share as it can."""
+    n = len(target.values)
+    if target.classes is None:
+        return np.linspace(0, n - 1, min(n, FIRST_LOOK_ROWS)).astype(np.intp)
+    share = max(FIRST_LOOK_ROWS // target.n_classes, 1)
+    chosen = []
+    for code in range(target.n_classes):
+        rows = np.flatnonzero(target.values == code)
+        chosen.append(rows[np.linspace(0, len(rows) - 1, min(len(rows), share)).astype(np.intp)])
+    return np.sort(np.concatenate(chosen))[:FIRST_LOOK_ROWS]
 
 
 def _indicators(target: Target, y: NDArray[Any]) -> NDArray[np.float64]:

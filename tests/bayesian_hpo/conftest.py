@@ -38,6 +38,7 @@ class Guess(Learner):
 
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> Guess:
         budget.check("Guess")
+        self.seconds_ = budget.seconds
         time.sleep(self.params.get("sleep", 0.0))
         budget.check("Guess")
         if self.params.get("fails") and (self.params["fails"] != "on all rows" or valid is None):

@@ -105,3 +105,23 @@ def test_rows_held_out_by_no_fold_have_no_prediction(objective_of: Any) -> None:
     trial = run(objective_of(12, 3, is_partition=False), error=0.0)
     assert trial.prediction is not None
     assert trial.prediction.tolist() == list(range(4, 12))
+
+
+@pytest.mark.parametrize(("n_folds", "n_waves"), [(3, 2), (4, 2), (5, 3)])
+def test_folds_that_run_side_by_side_share_the_time_by_waves(objective_of: Any, n_folds: int, n_waves: int) -> None:
+    # Two workers take two folds at a time: each wave has its share, and what the first left over goes to the others.
+    objective = objective_of(2400, n_folds)
+    objective.n_jobs = 2
+    trial = objective(Configuration("guess", {"error": 1.0}, "portfolio"), 0, budget=Budget(3000.0))
+    shares = [learner.seconds_ / 3000.0 for learner in trial.learners]
+    assert shares[:2] == pytest.approx([1 / n_waves] * 2, rel=0.01)
+    assert shares[2:] == pytest.approx([1 / (n_waves - 1)] * (n_folds - 2), rel=0.01)
+
+
+def test_time_for_the_metric_is_kept(objective_of: Any) -> None:
+    objective = objective_of(12, 3)
+    assert objective.scoring_s == 0.0
+    objective.score_time_s = 2.0
+    assert objective.scoring_s == 14.0
+    trial = objective(Configuration("guess", {"error": 1.0}, "portfolio"), 0, budget=Budget(100.0))
+    assert trial.learners[0].seconds_ == pytest.approx((100.0 - 14.0) / 3, rel=0.01)

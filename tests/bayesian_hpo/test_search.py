@@ -12,6 +12,9 @@ from automl_wf.bayesian_hpo import search
 from automl_wf.bayesian_hpo.objective import Configuration, Trial
 from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
 from automl_wf.core.budget import Budget
+from automl_wf.core.search_space import Float
+from automl_wf.core.tasks import Task
+from automl_wf.model_selection.base import Learner, ModelSpec
 
 BASELINE = Configuration("mean", {}, "baseline")
 GUESSES = [Configuration("guess", {"error": e}, "portfolio") for e in (2.5, 2.0, 1.5)]
@@ -142,3 +145,26 @@ def test_only_the_best_trials_keep_their_models(objective_of: Any, monkeypatch: 
     record = run(objective_of(), [BASELINE, *GUESSES], SearchRules(None, 4, asks=False))
     assert [bool(t.learners) for t in record.trials] == [False, False, True, True]
     assert all(t.prediction is not None for t in record.trials)
+
+
+def test_boosting_that_was_cut_short_early_is_followed_by_faster_boosting() -> None:
+    space = {"learning_rate": Float(0.01, 0.1)}
+    specs = {
+        name: ModelSpec(name, family, frozenset({Task.REGRESSION}), "tree", Learner, space, ({},), (), (), ())
+        for name, family in (("boosting", "tree_based"), ("net", "neural_networks"))
+    }
+
+    def paced(model: str, rate: float, *trials: Trial) -> float:
+        configuration = Configuration(model, {"learning_rate": rate}, "portfolio")
+        return search._paced(configuration, SearchRecord(list(trials)), specs).params["learning_rate"]
+
+    def cut(rate: float, n_rounds: int, *, is_cut_short: bool = True) -> Trial:
+        done = Configuration("boosting", {"learning_rate": rate}, "portfolio")
+        return Trial(1, done, "ok", n_rounds=n_rounds, is_cut_short=is_cut_short)
+
+    assert paced("boosting", 0.05, cut(0.05, 200)) == pytest.approx(0.1)
+    assert paced("boosting", 0.12, cut(0.05, 200)) == 0.12
+    assert paced("boosting", 0.05, cut(0.05, 10)) == search.FASTEST_RATE
+    assert paced("boosting", 0.05, cut(0.05, 600)) == 0.05
+    assert paced("boosting", 0.05, cut(0.05, 200, is_cut_short=False)) == 0.05
+    assert paced("net", 0.05, cut(0.05, 200)) == 0.05

@@ -62,3 +62,20 @@ def test_timings_add_up(quick: dict[str, Any]) -> None:
     seconds = [v for v in dict(model.timings_).values() if isinstance(v, float)]
     assert seconds
     assert all(0.0 <= s <= elapsed for s in seconds)
+
+
+def test_a_slow_metric_of_ones_own_ends_in_time() -> None:
+    X, y = make_classification(3000, 10, n_informative=6, random_state=0)
+    n_calls = 0
+
+    def slow(estimator: Any, X: Any, y: Any) -> float:
+        nonlocal n_calls
+        n_calls += 1
+        time.sleep(0.2)
+        return float(np.mean(estimator.predict(X) == y))
+
+    started_at = time.perf_counter()
+    model = WorkflowClassifier(time_budget=5.0, scoring=slow, verbose=0, random_state=0).fit(X, y)
+    assert time.perf_counter() - started_at < 5.0 * 1.02 + 0.5 + GUARD
+    assert 0 < n_calls < 50
+    assert model.score(X, y) > 0.8

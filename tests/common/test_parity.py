@@ -83,3 +83,42 @@ def test_graph_says_what_it_is(quick: dict[str, Any], mixed_frame: Any, target_o
     assert {i.name for i in graph.graph.input} <= set(frame.columns)
     assert [o.name for o in graph.graph.output] == ["label", "probabilities"]
     assert {n.op_type for n in graph.graph.node if n.domain == "com.microsoft"} <= {"Tokenizer"}
+
+
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS, Task.REGRESSION])
+def test_texts_and_pairs_of_numbers(task: Task, quick: dict[str, Any], graph_equals_predict: Any) -> None:
+    rng = np.random.default_rng(0)
+    words = np.array(
+        [
+            "bird",
+            "hit",
+            "wing",
+            "left",
+            "engine",
+            "no",
+            "damage",
+            "seen",
+            "on",
+            "runway",
+            "after",
+            "landing",
+            "naïve",
+            "東京",
+        ]
+    )
+    frame = pd.DataFrame(
+        {
+            "remarks": [" ".join(rng.choice(words, rng.integers(0, 6), replace=False)) for _ in range(240)],
+            "width": rng.uniform(1, 9, 240),
+            "height": rng.uniform(0, 9, 240).round(),
+            "depth": rng.uniform(1, 9, 240),
+        }
+    )
+    signal = frame["width"] / (frame["height"] + 1) + 3.0 * frame["remarks"].str.contains("engine") + frame["depth"] / 9
+    y = signal if task is Task.REGRESSION else pd.qcut(signal, 2 if task is Task.BINARY else 3, labels=False)
+    settings = quick | {"n_iter": 14, "task": task.family, "estimators": ["lightgbm"]}
+    model = WorkflowEstimator(**settings).fit(frame, y)
+    assert {"target", "engineered"} <= {params.get("view") for params in model.leaderboard_["params"]}
+    spoilt = pd.concat([frame, frame.assign(height=0.0), frame.assign(remarks=None), frame.assign(width=np.nan)])
+    odd = frame.head(6).assign(remarks=["~", "engine~engine", "ENGINE  Hit!", "ﬁ '\"{}[]", "引擎", "  "])
+    graph_equals_predict(model, pd.concat([spoilt, odd], ignore_index=True))

@@ -52,3 +52,12 @@ def test_without_a_limit_no_question_reads_the_clock(monkeypatch: pytest.MonkeyP
     assert budget.left() == math.inf
     assert not budget.is_over()
     budget.check("nothing")
+
+
+def test_calls_that_fit_into_what_is_left(clock: Clock) -> None:
+    budget = Budget(10.0, started_at=100.0)
+    clock.now = 104.0
+    assert budget.calls(2.0) == 3
+    clock.now = 120.0
+    assert budget.calls(2.0) == 0
+    assert Budget().calls(2.0) is None

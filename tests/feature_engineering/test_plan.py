@@ -75,6 +75,7 @@ def test_views_hold_what_their_learners_want(plan, table, y) -> None:
     assert kinds == {
         "tree": {"numeric", "code", "calendar"},
         "target": {"numeric", "statistic", "calendar"},
+        "engineered": {"numeric", "code", "statistic", "calendar"},
         "dense": {"numeric", "indicator", "level", "statistic", "cycle", "calendar"},
     }
 

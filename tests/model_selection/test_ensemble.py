@@ -341,3 +341,23 @@ def test_choose_blend_with_the_real_metrics_of_each_task() -> None:
         assert scoring(y, combine(views, choice.weights), None, queries) > max(
             scoring(y, p, None, queries) for p in views
         )
+
+
+def test_choose_blend_calls_a_slow_metric_no_more_often_than_it_may(rmse: Metric) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=200)
+    predictions = [y + rng.normal(0, s, 200) for s in (1.0, 1.1, 2.0, 3.0)]
+    folds = np.arange(200) % 5
+    seen = []
+    for most in (0, 12, 40, 80, 1000):
+        rmse.calls = 0
+        choice = choose_blend(predictions, y, None, None, rmse, folds, list("abcd"), max_calls=most)
+        assert rmse.calls <= most
+        seen.append(set(choice.scores))
+    assert seen == [
+        set(),
+        set(),
+        {"single", "stacking"},
+        {"single", "voting", "stacking"},
+        set(STRATEGIES),
+    ]

@@ -57,3 +57,15 @@ def test_what_cannot_take_part(estimators: Any) -> None:
 
 def test_as_many_configurations_as_asked_for() -> None:
     assert len(shortlist_models(profile(), max_trials=3).configurations) == 3
+
+
+def test_views_that_there_are_not_are_neither_tried_nor_searched() -> None:
+    whole = shortlist_models(profile(), estimators="lightgbm", max_trials=50)
+    assert {params.get("view") for _, params in whole.configurations} == {None, "target", "engineered"}
+    some = shortlist_models(profile(), estimators="lightgbm", max_trials=50, views={"tree", "dense", "engineered"})
+    assert {params.get("view") for _, params in some.configurations} == {None, "engineered"}
+    assert some.specs["lightgbm"].space["view"].choices == ("tree", "engineered")
+    none = shortlist_models(profile(), estimators="lightgbm", max_trials=50, views={"tree", "dense"})
+    assert {params.get("view") for _, params in none.configurations} == {None}
+    assert "view" not in none.specs["lightgbm"].space
+    assert len(whole.configurations) == len(some.configurations) == len(none.configurations)

@@ -101,3 +101,18 @@ def test_long_tables_are_looked_at_in_part(monkeypatch: pytest.MonkeyPatch) -> N
     sample, y = DataView(table, read_target(CLASSES, "auto", N, "Owner")).sample()
     assert (sample.n_rows, len(y)) == (100, 100)
     assert sample.numbers([0])[[0, -1], 0].tolist() == CLEAN["x"].iloc[[0, -1]].tolist()
+
+
+@pytest.mark.parametrize("kind", ["rare class", "many classes", "value"])
+def test_a_leak_among_very_many_columns(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    y = {
+        "rare class": np.where(np.arange(2000) % 100 == 3, "yes", "no"),
+        "many classes": np.array([f"c{i}" for i in rng.integers(0, 40, 2000)]),
+        "value": np.round(rng.normal(size=2000), 1),
+    }[kind]
+    frame = pd.DataFrame(rng.normal(size=(2000, 260)), columns=[f"n{i}" for i in range(260)])
+    assert "leakage" not in findings_of(frame, y, "regression" if kind == "value" else "classification")
+    told = y * 3.0 if kind == "value" else pd.factorize(y)[0] * 1.0
+    found = findings_of(frame.assign(told=told), y, "regression" if kind == "value" else "classification")
+    assert found["leakage"].columns == ("told",)

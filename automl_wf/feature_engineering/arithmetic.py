@@ -1,0 +1,174 @@
+"""Sums, differences, products and quotients of pairs of numbers: what trees can only approach in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
+from automl_wf.feature_engineering.cross_fit import choose_targets, target_columns, unit_weights
+
+Operator = Literal["plus", "minus", "times", "by"]
+_SYMBOLS: dict[Operator, str] = {"plus": "+", "minus": "−", "times": "·", "by": "/"}
+#: Rounds of the boosting that judges candidates, and classes that it looks at.
+_ROUNDS, _MAX_CLASSES = 30, 3
+
+
+class Arithmetic(FeatureTransformer[Numbers]):
+    """The most useful sums, differences, products and quotients of two columns.
+
+    Candidates are all pairs of the columns that a small gradient boosting on the single columns splits on most; a
+    second one is given the candidates too, and those that it gains most by are kept. Both see a random part of the
+    training rows. The order of a quotient is that in which it is tried: both are. What is not a finite number, such as
+    a division by zero, is missing.
+
+    Parameters
+    ----------
+    n_classes : int, default=1
+        Classes of y (codes 0 … K-1); 1 for values and grades.
+    max_columns : int, default=12
+        Columns that are paired.
+    max_features : int, default=20
+        Features made.
+    max_rows : int, default=5000
+        Rows that candidates are judged on.
+    random_state : int, default=0
+        Seed of the rows and of the boosting.
+
+    Attributes
+    ----------
+    pairs_ : list of (str, int, int)
+        Operator ("plus", "minus", "times", "by") and the places of its operands, most useful first.
+
+    References
+    ----------
+    U. Khurana, H. Samulowitz and D. Turaga (2018). Feature engineering for predictive modeling using reinforcement
+    learning. AAAI (the space of transformations; candidates are judged differently here).
+    """
+
+    def __init__(
+        self,
+        n_classes: int = 1,
+        max_columns: int = 12,
+        max_features: int = 20,
+        max_rows: int = 5000,
+        random_state: int = 0,
+    ) -> None:
+        self.n_classes = n_classes
+        self.max_columns = max_columns
+        self.max_features = max_features
+        self.max_rows = max_rows
+        self.random_state = random_state
+
+    def fit(self, block: Numbers, y: NDArray[Any] | None = None, weight: Numbers | None = None) -> Self:
+        """Choose operators and pairs.
+
+        Parameters
+        ----------
+        block : ndarray of shape (n_rows, n_columns)
+            Numbers; NaN is missing.
+        y : ndarray of shape (n_rows,)
+            Class codes, values or grades.
+        weight : ndarray of shape (n_rows,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        Arithmetic
+
+        Raises
+        ------
+        ValueError
+            y is not given.
+        """
+        if y is None:
+            raise ValueError("Arithmetic.fit needs the target: expected y of shape (n_rows,), got None.")
+        rows = self._sample(len(y))
+        weights = unit_weights(weight, len(y))
+        targets = target_columns(y, self.n_classes, choose_targets(y, weights, self.n_classes, _MAX_CLASSES))
+        X, targets, weights = block[rows], targets[rows], weights[rows]
+        chosen = _largest(_gains(X, targets, weights, self.random_state), self.max_columns)
+        candidates = list(_candidates(np.sort(chosen).tolist()))
+        made = np.column_stack([X[:, chosen], _compute(X, candidates)])
+        gains = _gains(made, targets, weights, self.random_state)[len(chosen) :]
+        self.pairs_ = [candidates[i] for i in _largest(gains, self.max_features)]
+        self.n_features_out_ = len(self.pairs_)
+        return self
+
+    def _sample(self, n_rows: int) -> NDArray[np.intp]:
+        if n_rows <= self.max_rows:
+            return np.arange(n_rows)
+        rows = np.random.default_rng(self.random_state).choice(n_rows, self.max_rows, replace=False)
+        return np.sort(rows)
+
+    def write(self, block: Numbers, out: Numbers) -> None:
+        """Write the chosen features."""
+        for k, pair in enumerate(self.pairs_):
+            out[:, k] = _compute(block, [pair])[:, 0]
+
+    def features(self, input_names: Sequence[str]) -> list[Feature]:
+        """Named `<a>_<operator>_<b>`."""
+        return [
+            Feature(
+                f"{input_names[i]}_{operator}_{input_names[j]}",
+                "numeric",
+                (input_names[i], input_names[j]),
+                f"{input_names[i]} {_SYMBOLS[operator]} {input_names[j]}",
+            )
+            for operator, i, j in self.pairs_
+        ]
+
+
+def _candidates(columns: Sequence[int]) -> list[tuple[Operator, int, int]]:
+    found: list[tuple[Operator, int, int]] = []
+    for i, j in combinations(columns, 2):
+        found += [("plus", i, j), ("minus", i, j), ("times", i, j), ("by", i, j), ("by", j, i)]
+    return found
+
+
+def _compute(X: Numbers, pairs: Sequence[tuple[Operator, int, int]]) -> Numbers:
+    out = np.empty((len(X), len(pairs)), order="F")
+    functions = {"plus": np.add, "minus": np.subtract, "times": np.multiply, "by": np.divide}
+    with np.errstate(all="ignore"):
+        for k, (operator, i, j) in enumerate(pairs):
+            functions[operator](X[:, i], X[:, j], out=out[:, k])
+    out[~np.isfinite(out)] = np.nan
+    return out
+
+
+def _gains(X: Numbers, targets: Numbers, weights: Numbers, seed: int) -> Numbers:
+    """Total gain of each column in a small gradient boosting, summed over the targets."""
+    from lightgbm import Dataset, train
+
+    total = np.zeros(X.shape[1])
+    options = {
+        "objective": "regression",
+        "num_leaves": 15,
+        "learning_rate": 0.2,
+        "feature_fraction": 0.5,
+        "min_data_in_leaf": max(5, min(20, len(X) // 50)),
+        "max_bin": 63,
+        "verbosity": -1,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_col_wise": True,
+        "seed": seed % 2**31,
+    }
+    if not X.shape[1]:
+        return total
+    for target in targets.T:
+        deviation = float(target.std())
+        if deviation > 0:
+            data = Dataset(X, label=(target - target.mean()) / deviation, weight=weights, params=options)
+            total += train(options, data, num_boost_round=_ROUNDS).feature_importance("gain")
+    return total
+
+
+def _largest(gains: Numbers, most: int) -> NDArray[np.intp]:
+    """Places of the largest positive gains, largest first."""
+    order = np.argsort(-gains, kind="stable")[:most]
+    return order[gains[order] > 0]

@@ -1,0 +1,229 @@
+"""What the words of a text say about the target: a linear model on them, its score handed to trees as one number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.linalg import cho_factor, cho_solve
+
+from automl_wf.core.table import Strings
+from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
+from automl_wf.feature_engineering.cross_fit import (
+    choose_targets,
+    draw_parts,
+    target_columns,
+    target_words,
+    unit_weights,
+)
+from automl_wf.feature_engineering.word_weights import weighted_words
+from automl_wf.feature_engineering.words import common_words, on_grid, rows_per_level, squared_rarity, word_matrix
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What is learnt of one column."""
+
+    index: dict[str, int]
+    squares: Numbers
+    #: Of shape (n_words, n_targets): what a word adds to the score before the division by the text's length.
+    points: Numbers
+
+
+class WordStatistics(FeatureTransformer[Sequence[Strings]]):
+    r"""Score of a text by ridge regression of the target on its tf-idf weights, and the number of its common words.
+
+    With the weights :math:`x_w` of `WordWeights` the score is :math:`\sum_w x_w \beta_w`, where
+    :math:`\beta` minimises :math:`\sum_i (z_i - \sum_w x_{iw} \beta_w)^2 + \alpha \lVert\beta\rVert^2` over the
+    training rows and :math:`z` is the target, centred and divided by its standard deviation. Targets are those of
+    `TargetStatistics`. A text without common words has the score 0, which is the mean.
+
+    Rows given to `fit` must not see their own target: `fit_transform` gives each of `n_folds` random parts the scores
+    of a regression on the other parts. Words and their rarity know nothing of the target and are those of all rows.
+
+    Parameters
+    ----------
+    n_classes : int, default=1
+        Classes of y (codes 0 … K-1); 1 for values and grades.
+    alpha : float, default=1.0
+        Penalty.
+    min_rows : int, default=3
+        Training rows that a word must occur in.
+    max_words : int, default=1000
+        Words of each column.
+    n_folds : int, default=5
+        Parts for cross-fitting.
+    max_classes : int, default=12
+        Largest number of classes that have a score.
+    random_state : int, default=0
+        Seed of the parts.
+
+    Attributes
+    ----------
+    words_ : list
+        Per column: word → place, squared rarity of each word, and what it adds to each score.
+    targets_ : tuple of int
+        The classes that have a score; (1,) for two classes, (0,) for values.
+
+    References
+    ----------
+    A. E. Hoerl and R. W. Kennard (1970). Ridge regression: biased estimation for nonorthogonal problems.
+    Technometrics 12(1), 55-67.
+    """
+
+    def __init__(
+        self,
+        n_classes: int = 1,
+        alpha: float = 1.0,
+        min_rows: int = 3,
+        max_words: int = 1000,
+        n_folds: int = 5,
+        max_classes: int = 12,
+        random_state: int = 0,
+    ) -> None:
+        self.n_classes = n_classes
+        self.alpha = alpha
+        self.min_rows = min_rows
+        self.max_words = max_words
+        self.n_folds = n_folds
+        self.max_classes = max_classes
+        self.random_state = random_state
+
+    def fit(self, block: Sequence[Strings], y: NDArray[Any] | None = None, weight: Numbers | None = None) -> Self:
+        """Find the common words and what they say.
+
+        Parameters
+        ----------
+        block : sequence of Strings
+            One entry per column.
+        y : ndarray of shape (n_rows,)
+            Class codes, values or grades.
+        weight : ndarray of shape (n_rows,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        WordStatistics
+
+        Raises
+        ------
+        ValueError
+            y is not given.
+        """
+        if y is None:
+            raise ValueError("WordStatistics.fit needs the target: expected y of shape (n_rows,), got None.")
+        weights = unit_weights(weight, len(y))
+        self.targets_ = choose_targets(y, weights, self.n_classes, self.max_classes)
+        targets = self._standardised(y, weights)
+        everything = np.zeros(len(y), dtype=np.int64)
+        self.words_ = []
+        for column in block:
+            words = common_words(column, self.min_rows, self.max_words)
+            index = {word: i for i, word in enumerate(words)}
+            holding = word_matrix(column.levels, index).T @ rows_per_level(column).astype(np.float64)
+            squares = squared_rarity(holding[: len(words)], len(column.codes))
+            (points,) = self._points(column, index, squares, targets, weights, everything, 1)
+            self.words_.append(_Words(index, squares, points))
+        self.n_features_out_ = sum(self._width(words) for words in self.words_)
+        return self
+
+    def _width(self, words: _Words) -> int:
+        return len(self.targets_) + 1 if words.index else 0
+
+    def _standardised(self, y: NDArray[Any], weights: Numbers) -> Numbers:
+        targets = target_columns(y, self.n_classes, self.targets_)
+        centred = targets - weights @ targets / weights.sum()
+        deviation = np.sqrt(weights @ centred**2 / weights.sum())
+        standardised: Numbers = centred / np.where(deviation > 0, deviation, 1.0)
+        return standardised
+
+    def _points(
+        self,
+        column: Strings,
+        index: dict[str, int],
+        squares: Numbers,
+        targets: Numbers,
+        weights: Numbers,
+        parts: NDArray[np.int64],
+        n_parts: int,
+    ) -> list[Numbers]:
+        """Per part, what each word adds to the scores, by the other parts; by all rows where there is one only."""
+        if not index:
+            return [np.zeros((0, targets.shape[1]))] * n_parts
+        X = weighted_words(column.levels, index, squares)
+        n_levels = len(column.levels)
+        products = []
+        for part in range(n_parts):
+            rows = np.flatnonzero(parts == part)
+            codes = column.codes[rows]
+            mass = np.bincount(codes, weights=weights[rows], minlength=n_levels)
+            sums = [np.bincount(codes, weights=weights[rows] * z[rows], minlength=n_levels) for z in targets.T]
+            gram = (X.T @ sparse.diags(mass) @ X).toarray()
+            products.append((gram, X.T @ np.column_stack(sums)))
+        points = []
+        for part in range(n_parts):
+            others = [p for i, p in enumerate(products) if i != part] or products
+            gram = sum(gram for gram, _ in others) + self.alpha * np.eye(len(index))
+            slopes = cho_solve(cho_factor(gram, lower=True), sum(moment for _, moment in others))
+            points.append(on_grid(slopes * np.sqrt(squares)[:, None]))
+        return points
+
+    def write(self, block: Sequence[Strings], out: Numbers) -> None:
+        """Write the scores and the number of words of each column, one column after the other."""
+        start = 0
+        for column, words in zip(block, self.words_, strict=True):
+            width = self._width(words)
+            if width:
+                out[:, start : start + width] = _scores(column.levels, words)[column.codes]
+            start += width
+
+    def write_training(
+        self,
+        block: Sequence[Strings],
+        y: NDArray[Any] | None,
+        weight: Numbers | None,
+        group: NDArray[Any] | None,
+        out: Numbers,
+    ) -> None:
+        """Write cross-fitted scores of the rows given to `fit`; rows of one group share a part."""
+        if y is None:
+            raise ValueError("WordStatistics needs the target of its training rows: got y=None.")
+        parts = draw_parts(len(y), self.n_folds, group, self.random_state)
+        weights = unit_weights(weight, len(y))
+        targets = self._standardised(y, weights)
+        start = 0
+        for column, words in zip(block, self.words_, strict=True):
+            width = self._width(words)
+            if width:
+                per_part = self._points(column, words.index, words.squares, targets, weights, parts, self.n_folds)
+                for part, points in enumerate(per_part):
+                    rows = np.flatnonzero(parts == part)
+                    scores = _scores(column.levels, _Words(words.index, words.squares, points))
+                    out[rows, start : start + width] = scores[column.codes[rows]]
+            start += width
+
+    def features(self, input_names: Sequence[str]) -> list[Feature]:
+        """Named `<column>_words` (`<column>_words_<class>` for several classes) and `<column>_word_count`."""
+        found = []
+        for name, words in zip(input_names, self.words_, strict=True):
+            if not words.index:
+                continue
+            for k in self.targets_:
+                of, suffix = target_words(self.n_classes, k)
+                formula = f"ridge regression of {of} on the tf-idf weights of {len(words.index)} words of {name}"
+                found.append(Feature(f"{name}_words{suffix}", "statistic", (name,), formula))
+            formula = f"number of different words of {name} among the {len(words.index)} common ones"
+            found.append(Feature(f"{name}_word_count", "word", (name,), formula))
+        return found
+
+
+def _scores(levels: NDArray[np.object_], words: _Words) -> Numbers:
+    """Scores and number of words of each text, of shape (n_levels, n_targets + 1)."""
+    holds = word_matrix(levels, words.index)
+    total = holds @ words.squares
+    length = np.sqrt(np.where(total == 0.0, 1.0, total))
+    return np.column_stack([(holds @ words.points) / length[:, None], np.diff(holds.indptr)])

@@ -1,0 +1,206 @@
+"""What each part of the search and of the features is worth: the error without it over the error with it.
+
+    python -m benchmarks.ablation --data ../shared/data --budget 20 [--without words blend] [--tables ames] [--splits 3]
+
+Every variant runs on the same splits, seconds and cores as the whole, each in a process of its own. A part is worth
+something if the mean of the logarithm of the ratio is above zero by more than twice its standard error over tables and
+splits. Runs are appended to `--json` and are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import compare, tables
+
+WHOLE = "nothing"
+#: A run is given up after its budget and as many seconds more.
+GRACE_S = 300.0
+
+
+def _without_words() -> list[Any]:
+    from automl_wf.feature_engineering import plan
+
+    return [patch.object(plan, "is_text", lambda column: False)]
+
+
+def _without_arithmetic() -> list[Any]:
+    from automl_wf.feature_engineering import plan
+
+    return [patch.object(plan, "Arithmetic", _keeping(plan.Arithmetic, max_columns=0, max_features=0))]
+
+
+def _without_statistics() -> list[Any]:
+    """Boosting gets native codes only."""
+    from automl_wf import workflow
+
+    whole = workflow.shortlist_models
+    return [patch.object(workflow, "shortlist_models", _keeping(whole, views=frozenset({"tree", "dense"})))]
+
+
+def _without_asking() -> list[Any]:
+    from automl_wf import workflow
+
+    return [patch.object(workflow, "SearchRules", _keeping(workflow.SearchRules, asks=False))]
+
+
+def _without_surrogate() -> list[Any]:
+    """Points are asked for at random."""
+    from automl_wf.bayesian_hpo.surrogate import Surrogate
+
+    return [patch.object(Surrogate, "_acquisition", lambda self, candidates: np.zeros(len(candidates)))]
+
+
+def _without_blend() -> list[Any]:
+    """The best single configuration predicts."""
+    from automl_wf.model_selection import ensemble
+
+    return [patch.object(ensemble, "_affordable", lambda *given: ("single",))]
+
+
+def _without_pruning() -> list[Any]:
+    from automl_wf.bayesian_hpo import search
+
+    return [patch.object(search, "_forgiving", lambda record: lambda scores: True)]
+
+
+def _without_pacing() -> list[Any]:
+    """Learning rates stay as they are after boosting was cut short."""
+    from automl_wf.bayesian_hpo import search
+
+    return [patch.object(search, "_paced", lambda configuration, record, specs: configuration)]
+
+
+def _without_neural() -> list[Any]:
+    return [_without_models("mlp")]
+
+
+def _without_forests() -> list[Any]:
+    return [_without_models("extra_trees", "random_forest")]
+
+
+def _without_models(*names: str) -> Any:
+    from automl_wf import model_selection
+
+    whole = model_selection.models_for
+    return patch.object(
+        model_selection,
+        "models_for",
+        lambda task, chosen=None: tuple(s for s in whole(task, chosen) if s.name not in names),
+    )
+
+
+def _keeping(function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
+    """The function with some keyword arguments held."""
+
+    def held(*given: Any, **keywords: Any) -> Any:
+        return function(*given, **{**keywords, **fixed})
+
+    return held
+
+
+#: Part → patches that take it out.
+PARTS: Mapping[str, Callable[[], list[Any]]] = {
+    WHOLE: list,
+    "words": _without_words,
+    "arithmetic": _without_arithmetic,
+    "statistics": _without_statistics,
+    "asking": _without_asking,
+    "surrogate": _without_surrogate,
+    "blend": _without_blend,
+    "pruning": _without_pruning,
+    "pacing": _without_pacing,
+    "neural": _without_neural,
+    "forests": _without_forests,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what is missing, and print what each part is worth; return the exit status."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="folder with MANIFEST.json and the tables it names")
+    parser.add_argument("--budget", type=float, default=20.0, help="seconds for each fit")
+    parser.add_argument("--without", nargs="+", choices=[p for p in PARTS if p != WHOLE], help="only these parts")
+    parser.add_argument("--tables", nargs="+", help="only these")
+    parser.add_argument("--splits", type=int, default=1, help="splits of each table, seeds 0, 1, …")
+    parser.add_argument("--json", type=Path, default=Path("ablation.jsonl"), help="file of all runs")
+    parser.add_argument("--one", nargs=3, metavar=("PART", "TABLE", "SEED"), help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    folder = options.data if options.data and (options.data / "MANIFEST.json").is_file() else None
+    if options.one:
+        part, table, seed = options.one
+        with ExitStack() as patches:
+            for change in PARTS[part]():
+                patches.enter_context(change)
+            run = compare.measure("ours", tables.load(table, folder, int(seed)), options.budget, int(seed))
+        print(json.dumps({**run, "system": part}))
+        return 0
+    parts = [WHOLE, *(options.without or [p for p in PARTS if p != WHOLE])]
+    runs = compare.read_runs(options.json, options.budget)
+    for table in options.tables or tables.names(folder):
+        for seed in range(options.splits):
+            for part in parts:
+                if (table, seed, part) not in runs:
+                    runs[table, seed, part] = run = _in_own_process(options, folder, part, table, seed)
+                    with options.json.open("a", encoding="utf-8") as lines:
+                        lines.write(json.dumps(run) + "\n")
+                    print(compare.line_of(run), flush=True)
+    print(report(pd.DataFrame(runs.values()), parts))
+    return int(any(run["failure"] for run in runs.values()))
+
+
+def _in_own_process(options: argparse.Namespace, folder: Path | None, part: str, table: str, seed: int) -> Any:
+    command = [sys.executable, "-m", "benchmarks.ablation", "--one", part, table, str(seed)]
+    command += ["--budget", str(options.budget), *(["--data", str(folder)] if folder else [])]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=options.budget + GRACE_S)
+    if run.returncode:
+        raise SystemExit(run.stderr)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def report(board: pd.DataFrame, parts: list[str]) -> str:
+    """What each part is worth.
+
+    Parameters
+    ----------
+    board : DataFrame
+        One row per run, as `compare.measure` returns them, `system` being the part left out.
+    parts : list of str
+        Parts, the whole first.
+
+    Returns
+    -------
+    str
+        To be printed.
+    """
+    errors = compare.errors_of(board).pivot(index=["table", "seed"], columns="system", values="error")
+    rows = []
+    for part in parts[1:]:
+        ratio = np.log(errors[part] / errors[WHOLE]).dropna()
+        spread = float(ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else float("nan")
+        rows.append(
+            {
+                "without": part,
+                "error ratio": float(np.exp(ratio.mean())),
+                "± 2 s.e.": 2.0 * spread,
+                "pays": "yes" if ratio.mean() > 2.0 * spread else "not shown",
+                "worse on": f"{int((ratio > 0).sum())} of {len(ratio)}",
+                "largest loss": f"{ratio.idxmax()[0]} {np.exp(ratio.max()):.3f}" if len(ratio) else "",
+            }
+        )
+    return pd.DataFrame(rows).to_string(index=False, float_format="{:.4f}".format)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
