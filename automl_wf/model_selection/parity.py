@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,8 @@ LEAVES = 0.9
 STRANGE_TEXTS = ("", "never seen before", "ß→ü 東京 🦜", "'; drop table x; --", "nan", "0")
 _BATCH = 1_000
 _SLICE = 5_000
-_MAX_BATCHES = 60
+#: Mixed batches per second of the budget, so that equal budgets mostly mean equal rows; seconds where there is none.
+_BATCHES_PER_S, _SECONDS = 6, 10.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def _batches(reference: Table, leaves: _Leaves, budget: Budget, seed: int) -> It
         yield reference.take(slice(start, min(start + _SLICE, reference.n_rows)))
     rng = np.random.default_rng(seed)
     yield from awkward_rows(reference, rng)
-    for _ in range(_MAX_BATCHES):
+    for _ in range(_BATCHES_PER_S * math.ceil(budget.seconds or _SECONDS)):
         if leaves.n_reached >= LEAVES * leaves.n_leaves or budget.is_over():
             return
         yield mixed_rows(reference, rng, _BATCH)
@@ -179,15 +181,19 @@ def awkward_rows(reference: Table, rng: np.random.Generator) -> Iterator[Table]:
 
 
 def mixed_rows(reference: Table, rng: np.random.Generator, n: int) -> Table:
-    """Rows whose cells come from different rows, some numbers drawn from the range or missing."""
+    """Rows whose cells come from different rows, some numbers drawn from the range or missing, some texts put together.
+
+    Half of the rows are near real ones: a cell in eight comes from elsewhere, or one in two; deep leaves lie near data.
+    """
     parents = rng.integers(0, reference.n_rows, size=(2, n)).astype(np.intp)
+    is_near = rng.random(n) < 0.5
     columns: list[Cells] = []
     for cells in reference.cells:
-        pick = np.where(rng.random(n) < 0.5, parents[0], parents[1])
-        stranger = rng.random(n) < 0.25
+        pick = np.where(rng.random(n) < np.where(is_near, 0.125, 0.5), parents[0], parents[1])
+        stranger = rng.random(n) < np.where(is_near, 0.05, 0.25)
         pick[stranger] = rng.integers(0, reference.n_rows, size=int(stranger.sum()))
         if isinstance(cells, Strings):
-            columns.append(cells.take(pick))
+            columns.append(_with_joined_texts(cells.take(pick), rng))
             continue
         values = cells[pick]
         known = cells[~np.isnan(cells)] if cells.dtype.kind == "f" else cells[cells != MISSING_TIME]
@@ -197,6 +203,19 @@ def mixed_rows(reference: Table, rng: np.random.Generator, n: int) -> Table:
         values[rng.random(n) < 0.03] = np.nan if values.dtype.kind == "f" else MISSING_TIME
         columns.append(values)
     return Table(reference.schema, tuple(columns), n)
+
+
+def _with_joined_texts(column: Strings, rng: np.random.Generator) -> Strings:
+    """Where values are texts of several words, every fourth is the beginning of one and the end of another."""
+    texts = column.values()
+    words = [text.split() for text in texts]
+    if sum(len(w) > 2 for w in words) < len(words) / 4:
+        return column
+    for i in np.flatnonzero(rng.random(len(texts)) < 0.25):
+        other = words[rng.integers(0, len(words))]
+        texts[i] = " ".join(words[i][: rng.integers(0, len(words[i]) + 1)] + other[rng.integers(0, len(other) + 1) :])
+    levels, codes = np.unique(texts.astype(str), return_inverse=True)
+    return Strings(codes.astype(np.int32), levels.astype(object))
 
 
 def _awkward_cells(cells: Cells, n: int) -> Iterator[Cells]:
