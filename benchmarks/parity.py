@@ -26,12 +26,12 @@ from benchmarks import tables
 #: Share of all leaves that the compared rows should reach.
 LEAVES = 0.9
 #: Seconds that the search for rows which reach them may take.
-LEAVES_S = 60.0
+LEAVES_S = 20.0
 #: Seconds allowed beyond the budget before a table is given up: interpreter, held-out scores, the package's tests.
 GRACE_S = 900
 HEADER = (
-    f"{'table':<16}{'rows':>8}{'leaves reached':>18}{'labels ≠':>9}{'largest |Δ|':>12}{'bound':>9}{'graph kB':>9}"
-    f"{'1 row ms: onnx':>15}{'predict':>8}{'1000: onnx':>11}{'predict':>8}{'score':>11}{'reference':>11}"
+    f"{'table':<16}{'rows':>8}{'leaves reached':>18}{'by rows':>9}{'labels ≠':>9}{'largest |Δ|':>12}{'bound':>9}"
+    f"{'graph kB':>9}{'1 row ms: onnx':>15}{'predict':>8}{'1000: onnx':>11}{'predict':>8}{'score':>11}{'reference':>11}"
     f"{'wins':>5}{'fit s':>7}  members"
 )
 
@@ -99,18 +99,20 @@ def measure(split: tables.Split, budget: float, seed: int) -> dict[str, Any]:
         speed = _speed(model, served, split.X_test)
     # Every leaf has training rows in it: with them the comparison reaches what a reference sample of 1,000 cannot.
     parity = model.best_estimator_.to_onnx(split.X_train, budget=Budget(LEAVES_S))[1].to_dict()
-    largest = max(parity["largest_difference"], held_out["largest_difference"])
+    parts = _compare_parts(model, split)
+    differences = [facts["largest_difference"] for facts in (parity, held_out, parts)]
     bound = max(parity["bound"], held_out["bound"])
     score = split.score(model)
     return {
         "table": split.name,
         "rows": parity["n_rows"] + len(split.X_test),
         "leaves": parity["n_leaves"],
-        "leaves_reached": parity["n_leaves_reached"],
+        "leaves_by_rows": parity["n_leaves_reached"],
+        "leaves_reached": max(parity["n_leaves_reached"], parts["n_leaves_reached"]),
         "labels_different": parity["n_labels_different"] + held_out["labels_different"],
-        "largest_difference": largest,
+        "largest_difference": max(differences),
         "bound": bound,
-        "is_exact": held_out["largest_difference"] <= held_out["bound"] and parity["is_exact"],
+        "is_exact": max(held_out["largest_difference"], parts["largest_difference"]) <= bound and parity["is_exact"],
         "graph_bytes": size,
         **speed,
         "metric": split.metric,
@@ -138,6 +140,40 @@ def _compare(model: Any, served: Any, X: pd.DataFrame) -> dict[str, Any]:
         "largest_difference": float(np.abs(np.asarray(seen) - expected).max()),
         "bound": 1e-9 * max(1.0, float(np.abs(expected).max())),
     }
+
+
+def _compare_parts(model: Any, split: tables.Split) -> dict[str, Any]:
+    """Each part of the blend on the matrix it was fitted on, through a graph of that part alone.
+
+    Some leaves belong to cross-fitted statistics: the training rows had them, and no row will ever have them again,
+    since a level's statistic is one number then. What these leaves hold is compared here.
+    """
+    from automl_wf.core.graph import GraphBuilder
+    from automl_wf.model_selection.graph import EMITTERS
+    from automl_wf.model_selection.parity import open_session
+
+    pipeline = model.best_estimator_
+    table = pipeline.read(split.X_train)
+    y = split.y_train if pipeline.classes is None else np.searchsorted(pipeline.classes, split.y_train)
+    group = None if split.groups_train is None else np.unique(split.groups_train, return_inverse=True)[1]
+    everything = np.arange(table.n_rows)
+    largest, n_reached = 0.0, 0
+    for member in pipeline.blend.members:
+        for i, (view, learner) in enumerate(member.parts):
+            rows = model.splits_[i][0] if len(member.parts) > 1 else everything
+            of_group = None if group is None else group[rows]
+            X = view.transform_training(table.take(rows), y[rows], None, of_group)
+            builder = GraphBuilder()
+            emit = next(EMITTERS[kind] for kind in type(learner).__mro__ if kind in EMITTERS)
+            builder.output(
+                emit(learner, builder, builder.input("X", "double", X.shape[1])), "y", "double", [None, None]
+            )
+            seen = open_session(builder.model().SerializeToString()).run(None, {"X": np.ascontiguousarray(X)})[0]
+            largest = max(largest, float(np.abs(seen - learner.predict(X).reshape(seen.shape)).max()))
+            if learner.n_leaves:
+                leaves = np.unique(np.concatenate([learner.leaves(X), learner.leaves(view.transform(table))]))
+                n_reached += int((leaves >= 0).sum())
+    return {"largest_difference": largest, "n_leaves_reached": n_reached}
 
 
 def _speed(model: Any, served: Any, X: pd.DataFrame) -> dict[str, float]:
@@ -183,7 +219,7 @@ def _line(row: dict[str, Any]) -> str:
     wins = {True: "yes", False: "no", None: "-"}[row["is_win"]]
     reference = "-" if row["reference"] is None else f"{row['reference']:.4f}"
     return (
-        f"{row['table']:<16}{row['rows']:>8}{leaves:>18}{row['labels_different']:>9}{row['largest_difference']:>12.1e}"
+        f"{row['table']:<16}{row['rows']:>8}{leaves:>18}{row['leaves_by_rows']:>9}{row['labels_different']:>9}{row['largest_difference']:>12.1e}"
         f"{row['bound']:>9.0e}{row['graph_bytes'] / 1e3:>9.0f}{row['onnx_1_ms']:>15.2f}{row['predict_1_ms']:>8.1f}"
         f"{row['onnx_1000_ms']:>11.1f}{row['predict_1000_ms']:>8.1f}{row['score']:>11.4f}{reference:>11}{wins:>5}"
         f"{row['fit_time_s']:>7.1f}  {', '.join(row['members'])}"
