@@ -21,7 +21,7 @@ from automl_wf.feature_engineering.cross_fit import (
     unit_weights,
 )
 from automl_wf.feature_engineering.word_weights import weighted_words
-from automl_wf.feature_engineering.words import common_words, on_grid, rows_per_level, squared_rarity, word_matrix
+from automl_wf.feature_engineering.words import learn_words, on_grid, word_matrix
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,7 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         everything = np.zeros(len(y), dtype=np.int64)
         self.words_ = []
         for column in block:
-            words = common_words(column, self.min_rows, self.max_words)
-            index = {word: i for i, word in enumerate(words)}
-            holding = word_matrix(column.levels, index).T @ rows_per_level(column).astype(np.float64)
-            squares = squared_rarity(holding[: len(words)], len(column.codes))
+            index, squares = learn_words(column, self.min_rows, self.max_words)
             (points,) = self._points(column, index, squares, targets, weights, everything, 1)
             self.words_.append(_Words(index, squares, points))
         self.n_features_out_ = sum(self._width(words) for words in self.words_)

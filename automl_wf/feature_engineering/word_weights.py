@@ -12,7 +12,7 @@ from scipy import sparse
 
 from automl_wf.core.table import Strings
 from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
-from automl_wf.feature_engineering.words import common_words, rows_per_level, squared_rarity, word_matrix
+from automl_wf.feature_engineering.words import learn_words, word_matrix
 
 
 class WordWeights(FeatureTransformer[Sequence[Strings]]):
@@ -63,11 +63,9 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
         for column in block:
             n_rows = len(column.codes)
             least = max(3, math.ceil(n_rows / 1000)) if self.min_rows is None else self.min_rows
-            words = common_words(column, least, self.max_words)
-            index = {word: i for i, word in enumerate(words)}
-            holding = word_matrix(column.levels, index).T @ rows_per_level(column).astype(np.float64)
+            index, squares = learn_words(column, least, self.max_words)
             self.indices_.append(index)
-            self.squares_.append(squared_rarity(holding[: len(words)], n_rows))
+            self.squares_.append(squares)
         self.n_features_out_ = sum(map(len, self.indices_))
         return self
 

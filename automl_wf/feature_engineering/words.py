@@ -88,6 +88,13 @@ def squared_rarity(document_rows: Numbers, n_rows: float) -> Numbers:
     return on_grid((np.log((1.0 + n_rows) / (1.0 + document_rows)) + 1.0) ** 2)
 
 
+def learn_words(column: Strings, min_rows: int, max_words: int) -> tuple[dict[str, int], Numbers]:
+    """The common words of a column, each with its place, and their squared rarity of shape (n_words,)."""
+    index = {word: i for i, word in enumerate(common_words(column, min_rows, max_words))}
+    n_holding = word_matrix(column.levels, index).T @ rows_per_level(column).astype(np.float64)
+    return index, squared_rarity(n_holding[: len(index)], len(column.codes))
+
+
 def is_text(column: Strings) -> bool:
     """Whether the values of a column share words: then their words say what the values as such do not.
 
