@@ -160,9 +160,14 @@ def _compare_parts(model: Any, split: tables.Split) -> dict[str, Any]:
     largest, n_reached = 0.0, 0
     for member in pipeline.blend.members:
         for i, (view, learner) in enumerate(member.parts):
-            rows = model.splits_[i][0] if len(member.parts) > 1 else everything
-            of_group = None if group is None else group[rows]
-            X = view.transform_training(table.take(rows), y[rows], None, of_group)
+            # A single part was fitted on all rows, or, where there was no time for that, on those of the one split.
+            samples = [model.splits_[i][0]] if len(member.parts) > 1 else [everything, model.splits_[0][0]]
+            X = np.concatenate(
+                [
+                    view.transform_training(table.take(rows), y[rows], None, None if group is None else group[rows])
+                    for rows in samples
+                ]
+            )
             builder = GraphBuilder()
             emit = next(EMITTERS[kind] for kind in type(learner).__mro__ if kind in EMITTERS)
             builder.output(
