@@ -6,6 +6,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from automl_wf.deployment.loading import load
 from automl_wf.estimator import WorkflowClassifier, WorkflowEstimator, WorkflowRanker, WorkflowRegressor
+from automl_wf.feature_engineering import (
+    CategoricalFeatureEngineering,
+    FeatureSelection,
+    InteractionFeatures,
+    NumericalFeatureEngineering,
+    TemporalFeatureEngineering,
+)
 from automl_wf.workflow import ModelDevelopmentWorkflow
 
 try:
@@ -14,7 +21,12 @@ except PackageNotFoundError:  # a checkout that was never installed
     __version__ = "0.0.0"
 
 __all__ = [
+    "CategoricalFeatureEngineering",
+    "FeatureSelection",
+    "InteractionFeatures",
     "ModelDevelopmentWorkflow",
+    "NumericalFeatureEngineering",
+    "TemporalFeatureEngineering",
     "WorkflowClassifier",
     "WorkflowEstimator",
     "WorkflowRanker",

@@ -27,7 +27,7 @@ from automl_wf.evaluation import Evaluation, evaluate
 from automl_wf.exceptions import InvalidInput, InvalidParameter, WorkflowWarning
 from automl_wf.model_selection.pipeline import FittedPipeline
 from automl_wf.problem_definition import read_target
-from automl_wf.results import cv_results, feature_importances, history, leaderboard, subject_of
+from automl_wf.results import cv_results, feature_importances, feature_metadata, history, leaderboard, subject_of
 from automl_wf.workflow import FittedWorkflow, ModelDevelopmentWorkflow
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     cv : "auto", int, splitter or iterable of (train, test), default="auto"
         "auto" decides by size, groups and time order.
     schema : dict, default=None
-        Kinds of columns that the user knows better: "numeric", "boolean", "categorical" or "datetime", by column.
+        Kinds of columns that the user knows better: "numeric", "boolean", "categorical", "text" (its words count),
+        "datetime" or "identifier" (not used), by column.
     pos_label : label, default=None
         The positive class; None: the larger label.
     sensitive : list of column names, default=None
@@ -125,7 +126,9 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     schema_ : Schema
         What each column is.
     feature_metadata_ : DataFrame
-        The engineered features, with parents and formula.
+        The engineered features: name, kind, parents, formula, importance (share of the split gain of the ensemble's
+        heaviest member; NaN where that has no splits), whether it is kept, and why. Input columns that are not used
+        follow at the end.
     evaluation_ : Evaluation
         Every metric beside the baseline's, on out-of-fold predictions.
     test_evaluation_ : Evaluation
@@ -328,7 +331,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.splits_ = result.splits
         self.problem_ = problem
         self.schema_ = result.schema
-        self.feature_metadata_ = pd.DataFrame(result.features.metadata(result.view))
+        self.feature_metadata_ = feature_metadata(result)
         self.evaluation_ = result.evaluation
         self.interpretation_ = result.interpretation
         self.feature_importances_ = feature_importances(result)
@@ -416,7 +419,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         ndarray of shape (n_samples, n_features_out)
-            One column per row of `feature_metadata_`; a frame with `set_output(transform="pandas")`.
+            One column per feature that is kept in `feature_metadata_`; a frame with `set_output(transform="pandas")`.
         """
         self._check_columns(X)
         return self._result.view.transform(self.best_estimator_.read(X))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from automl_wf.bayesian_hpo import Trial, Tuning
-from automl_wf.core.schema import ColumnKind
+from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.deployment.subject import Subject, describe_environment
 from automl_wf.feature_engineering.preprocessor import Preprocessor
 from automl_wf.workflow import FittedWorkflow
@@ -100,6 +100,53 @@ def feature_importances(result: FittedWorkflow) -> NDArray[np.float64]:
         if row.mean is not None:
             importances[place[row.column]] = row.mean
     return importances
+
+
+def feature_metadata(result: FittedWorkflow) -> pd.DataFrame:
+    """The features that `transform` makes, then the input columns that nothing is made of."""
+    gains = _gain_shares(result)
+    made = [
+        {
+            **facts,
+            "importance": gains.get(facts["name"], np.nan),
+            "is_kept": True,
+            "reason": "made for the heaviest member",
+        }
+        for facts in result.features.metadata(result.view)
+    ]
+    left_out = [
+        {
+            "name": c.name,
+            "kind": c.kind.value,
+            "parents": [c.name],
+            "formula": "",
+            "importance": 0.0,
+            "is_kept": False,
+            "reason": _why_unused(c),
+        }
+        for c in result.schema.columns
+        if not c.is_used
+    ]
+    return pd.DataFrame([*made, *left_out])
+
+
+def _gain_shares(result: FittedWorkflow) -> dict[str, float]:
+    """Share of each feature in what the splits of the heaviest member gained; empty where that is not known."""
+    heaviest = max(result.tuning.blend.members, key=lambda m: m.weight)
+    total: dict[str, float] = {}
+    for view, learner in heaviest.parts:
+        gains = learner.feature_gains()
+        if gains is not None:
+            for name, gain in zip(view.feature_names, gains.tolist(), strict=True):
+                total[name] = total.get(name, 0.0) + gain
+    whole = sum(total.values())
+    return {name: gain / whole for name, gain in total.items()} if whole > 0 else {}
+
+
+def _why_unused(column: Column) -> str:
+    if column.kind is ColumnKind.IDENTIFIER:
+        return "another value in every row"
+    return "one value only" if column.n_unique <= 1 else "repeats another column"
 
 
 def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:

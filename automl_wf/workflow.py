@@ -721,14 +721,15 @@ def _check_classes(problem: Problem, rows: Rows, folds: Folds) -> None:
 def _profile(data: Data, problem: Problem, table: Table, seconds: float | None, rounds: float | None) -> DataProfile:
     used = data.schema.used
     counts = np.bincount(data.target.values, minlength=problem.n_classes) if problem.classes is not None else None
+    categories = data.schema.of_kind(ColumnKind.CATEGORICAL, ColumnKind.TEXT)
     n_cells = max(table.n_rows * max(len(used), 1), 1)
     return DataProfile(
         n_rows=table.n_rows,
         n_columns=len(used),
         n_numeric=len(data.schema.of_kind(ColumnKind.NUMERIC, ColumnKind.BOOLEAN)),
-        n_categorical=len(data.schema.of_kind(ColumnKind.CATEGORICAL)),
+        n_categorical=len(categories),
         n_datetime=len(data.schema.of_kind(ColumnKind.DATETIME)),
-        n_levels_max=max((c.n_unique for c in data.schema.of_kind(ColumnKind.CATEGORICAL)), default=0),
+        n_levels_max=max((c.n_unique for c in categories), default=0),
         missing_share=sum(c.n_missing for c in used) / n_cells,
         task=problem.task,
         n_classes=problem.n_classes,

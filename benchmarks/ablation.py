@@ -1,10 +1,14 @@
 """What each part of the search and of the features is worth: the error without it over the error with it.
 
     python -m benchmarks.ablation --data ../shared/data --budget 20 [--without words blend] [--tables ames] [--splits 3]
+    python -m benchmarks.ablation --data ../shared/data --features [--splits 3]
 
 Every variant runs on the same splits, seconds and cores as the whole, each in a process of its own. A part is worth
 something if the mean of the logarithm of the ratio is above zero by more than twice its standard error over tables and
 splits. Runs are appended to `--json` and are not made again.
+
+With `--features` there is no clock and no search: one LightGBM with all features and without each family of them, on
+at most 20,000 training rows (the last ones where they follow time), so that nothing but the features differs.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,30 +28,69 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import compare, tables
+from benchmarks.systems import Ours
 
 WHOLE = "nothing"
+#: Parts that are families of features, rows that they are judged on, and the model.
+FEATURES = ("words", "pairs", "effects", "codes", "arithmetic", "groups", "statistics", "calendar")
+FEATURE_ROWS = 20_000
+FEATURE_MODEL = ("lightgbm", {"learning_rate": 0.05, "view": "engineered"})
 #: A run is given up after its budget and as many seconds more.
 GRACE_S = 300.0
 
 
-def _without_words() -> list[Any]:
+def _without_steps(*transformers: str) -> list[Any]:
     from automl_wf.feature_engineering import plan
 
-    return [patch.object(plan, "is_text", lambda column: False)]
+    whole = plan._step
+    return [
+        patch.object(
+            plan, "_step", lambda made, columns: () if type(made).__name__ in transformers else whole(made, columns)
+        )
+    ]
+
+
+def _without_words() -> list[Any]:
+    """Texts are categories."""
+    return _without_steps("WordWeights", "WordStatistics")
+
+
+def _without_pairs() -> list[Any]:
+    """Words count, their neighbours do not."""
+    from automl_wf.feature_engineering import plan
+
+    kinds = ("WordWeights", "WordStatistics")
+    return [patch.object(plan, kind, _keeping(getattr(plan, kind), max_pairs=0)) for kind in kinds]
+
+
+def _without_effects() -> list[Any]:
+    """Categories have statistics of their own only, none beside the others."""
+    return _without_steps("CategoryEffects")
+
+
+def _without_codes() -> list[Any]:
+    """Whole numbers are quantities only, never codes."""
+    from automl_wf.feature_engineering import plan
+
+    return [patch.object(plan, "_MAX_CODED", 0)]
 
 
 def _without_arithmetic() -> list[Any]:
-    from automl_wf.feature_engineering import plan
+    return _without_steps("Arithmetic")
 
-    return [patch.object(plan, "Arithmetic", _keeping(plan.Arithmetic, max_columns=0, max_features=0))]
+
+def _without_groups() -> list[Any]:
+    """No number is held against what is usual in its group."""
+    return _without_steps("GroupStatistics")
 
 
 def _without_statistics() -> list[Any]:
-    """Boosting gets native codes only."""
-    from automl_wf import workflow
+    """Nothing is learnt from the target but the words of texts."""
+    return _without_steps("TargetStatistics", "CategoryEffects")
 
-    whole = workflow.shortlist_models
-    return [patch.object(workflow, "shortlist_models", _keeping(whole, views=frozenset({"tree", "dense"})))]
+
+def _without_calendar() -> list[Any]:
+    return _without_steps("DatetimeParts", "DatetimeCycles")
 
 
 def _without_asking() -> list[Any]:
@@ -101,6 +145,57 @@ def _without_models(*names: str) -> Any:
     )
 
 
+def _run(part: str, split: tables.Split, seed: int, options: argparse.Namespace) -> dict[str, Any] | None:
+    """One variant; None if there is nothing of the part in the features of this table."""
+    if options.features:
+        split = _fewer_rows(split, seed)
+    whole = _steps_of(split) if part in FEATURES else None
+    with ExitStack() as patches:
+        for change in [*PARTS[part](), *(_one_model() if options.features else [])]:
+            patches.enter_context(change)
+        if whole is not None and whole == _steps_of(split):
+            return None
+        return {**compare.measure("ours", split, options.budget, seed), "system": part}
+
+
+def _steps_of(split: tables.Split) -> str:
+    """The recipes of all views, to be compared."""
+    from automl_wf.core.frame import learn_schema
+    from automl_wf.core.tasks import Task
+    from automl_wf.feature_engineering.plan import plan_features
+
+    schema, table, _ = learn_schema(split.X_train)
+    n_classes = len(np.unique(split.y_train)) if split.family == "classification" else 1
+    plan = plan_features(schema, Task(split.task), n_classes, table)
+    return repr([[(s.transformer, s.positions) for s in recipe.steps] for recipe in plan.views.values()])
+
+
+def _one_model() -> list[Any]:
+    """One configuration, no clock."""
+    from automl_wf import workflow
+
+    whole = workflow.shortlist_models
+
+    def shortlist(*given: Any, **keywords: Any) -> Any:
+        return replace(whole(*given, **keywords), configurations=(("dummy", {}), FEATURE_MODEL))
+
+    settings = {"time_budget": None, "n_iter": 2, "preset": "fast"}
+    return [patch.object(workflow, "shortlist_models", shortlist), patch.object(Ours, "settings", settings)]
+
+
+def _fewer_rows(split: tables.Split, seed: int) -> tables.Split:
+    n = len(split.X_train)
+    if n <= FEATURE_ROWS:
+        return split
+    rows = np.arange(n - FEATURE_ROWS, n)
+    if not split.is_ordered:
+        rows = np.sort(np.random.default_rng(seed).choice(n, FEATURE_ROWS, replace=False))
+    groups = None if split.groups_train is None else split.groups_train[rows]
+    return replace(
+        split, X_train=split.X_train.iloc[rows].reset_index(drop=True), y_train=split.y_train[rows], groups_train=groups
+    )
+
+
 def _keeping(function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
     """The function with some keyword arguments held."""
 
@@ -114,8 +209,13 @@ def _keeping(function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
 PARTS: Mapping[str, Callable[[], list[Any]]] = {
     WHOLE: list,
     "words": _without_words,
+    "pairs": _without_pairs,
+    "effects": _without_effects,
+    "codes": _without_codes,
     "arithmetic": _without_arithmetic,
+    "groups": _without_groups,
     "statistics": _without_statistics,
+    "calendar": _without_calendar,
     "asking": _without_asking,
     "surrogate": _without_surrogate,
     "blend": _without_blend,
@@ -134,25 +234,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--without", nargs="+", choices=[p for p in PARTS if p != WHOLE], help="only these parts")
     parser.add_argument("--tables", nargs="+", help="only these")
     parser.add_argument("--splits", type=int, default=1, help="splits of each table, seeds 0, 1, …")
+    parser.add_argument("--features", action="store_true", help="families of features only, without clock and search")
     parser.add_argument("--json", type=Path, default=Path("ablation.jsonl"), help="file of all runs")
     parser.add_argument("--one", nargs=3, metavar=("PART", "TABLE", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     folder = options.data if options.data and (options.data / "MANIFEST.json").is_file() else None
     if options.one:
         part, table, seed = options.one
-        with ExitStack() as patches:
-            for change in PARTS[part]():
-                patches.enter_context(change)
-            run = compare.measure("ours", tables.load(table, folder, int(seed)), options.budget, int(seed))
-        print(json.dumps({**run, "system": part}))
+        print(json.dumps(_run(part, tables.load(table, folder, int(seed)), int(seed), options)))
         return 0
-    parts = [WHOLE, *(options.without or [p for p in PARTS if p != WHOLE])]
+    all_parts = FEATURES if options.features else [p for p in PARTS if p != WHOLE]
+    parts = [WHOLE, *(options.without or all_parts)]
+    if options.features:
+        options.budget = 0.0
     runs = compare.read_runs(options.json, options.budget)
     for table in options.tables or tables.names(folder):
         for seed in range(options.splits):
             for part in parts:
                 if (table, seed, part) not in runs:
-                    runs[table, seed, part] = run = _in_own_process(options, folder, part, table, seed)
+                    run = _in_own_process(options, folder, part, table, seed)
+                    if run is None:
+                        run = {**runs[table, seed, WHOLE], "system": part}
+                    runs[table, seed, part] = run
                     with options.json.open("a", encoding="utf-8") as lines:
                         lines.write(json.dumps(run) + "\n")
                     print(compare.line_of(run), flush=True)
@@ -163,6 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _in_own_process(options: argparse.Namespace, folder: Path | None, part: str, table: str, seed: int) -> Any:
     command = [sys.executable, "-m", "benchmarks.ablation", "--one", part, table, str(seed)]
     command += ["--budget", str(options.budget), *(["--data", str(folder)] if folder else [])]
+    command += ["--features"] if options.features else []
     run = subprocess.run(command, capture_output=True, text=True, timeout=options.budget + GRACE_S)
     if run.returncode:
         raise SystemExit(run.stderr)

@@ -67,14 +67,17 @@ class Ours(System):
     """automl_wf with default parameters, its core dependencies only."""
 
     environment = "ours"
+    #: Parameters that are not default, for experiments.
+    settings: Mapping[str, Any] = {}
 
     def fit(self) -> None:
         """Fit."""
         from automl_wf import WorkflowEstimator
 
-        self.model = WorkflowEstimator(
-            task=self.split.family, time_budget=self.budget, random_state=self.seed, verbose=0
-        ).fit(self.split.X_train, self.split.y_train, groups=self.split.groups_train)
+        given = {"time_budget": self.budget, "random_state": self.seed, "verbose": 0, **self.settings}
+        self.model = WorkflowEstimator(task=self.split.family, **given).fit(
+            self.split.X_train, self.split.y_train, groups=self.split.groups_train
+        )
         self.classes_ = getattr(self.model, "classes_", ())
 
     def predict(self, X: pd.DataFrame) -> np.ndarray:

@@ -142,7 +142,7 @@ def run_graph(model: Any, X: Any) -> dict[str, np.ndarray]:
             if column.input_name in wanted:
                 series = frame.iloc[:, column.position] if not isinstance(X, pd.DataFrame) else frame[column.name]
                 cells = series.astype(object).tolist()
-                feed[column.input_name] = coerce(cells, column.edge, column.date_format)[:, None]
+                feed[column.input_name] = coerce(cells, column.edge, column.cell_format)[:, None]
     names = [o.name for o in session.get_outputs()]
     return dict(zip(names, session.run(names, feed), strict=True))
 

@@ -8,13 +8,21 @@ Rules
 double
     Numbers as they are, booleans as 0 and 1, text after NFKC if it spells a number ("1.5", "-2e3") or a boolean
     ("true", "yes", "on" …), durations in seconds. Missing, "", "na", "n/a", "nan", "null", "none", "?", infinities and
-    text that spells a number beyond the doubles are NaN.
+    text that spells a number beyond the doubles are NaN. With a number format also text written like it.
 string
     Text is NFKC-normalised, lower-cased, its white space collapsed to single blanks, NUL dropped. Whole numbers have no
     decimal point, booleans are "true" and "false". Missing is "".
 int64
     Microseconds since 1970-01-01. ISO 8601, or the column's own `strptime` format; times with an offset become UTC,
-    times without are taken as they stand. Missing is the smallest int64.
+    times without are taken as they stand; a time of day is one on 1900-01-01. Missing is the smallest int64.
+
+Number formats
+--------------
+`#` stands for digits; before it a currency, after it `,###` if thousands are separated by commas (any other character
+alike), `.##` if a point marks decimals (or a comma), and a unit: `$#,###.##`, `#.###,##€`, `# kmpl`, `#%`. Currency,
+unit and separators may be left out in a cell, and a plain number is always read; a sign may come before or after the
+currency, and brackets around the whole are a minus. A unit `[km]` is one of the letters k, m, b, t: thousands,
+millions, billions, trillions. Words after a `|` are missing: `#.##|trace`.
 """
 
 from __future__ import annotations
@@ -22,9 +30,10 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -36,9 +45,14 @@ TRUE_WORDS = frozenset({"true", "yes", "t", "y", "on"})
 FALSE_WORDS = frozenset({"false", "no", "f", "n", "off"})
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "?", "-", "nat", "<na>"})
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+MAGNITUDES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
+_NUMBER_FORMAT = re.compile(
+    r"(?P<prefix>[^#|]*)#(?:(?P<group>[^#|])###)?(?:(?P<point>[^#|])##)?(?P<suffix>[^#|]*)(?P<words>(?:\|[^|]*)*)"
+)
 _INFINITY = re.compile(r"[+-]?inf(?:inity)?")
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=UTC)
+_CLOCK_DAY = date(1900, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 EXPECTED = {"double": "a number", "string": "text", "int64": "a date or time"}
@@ -62,7 +76,7 @@ class CellError(ValueError):
         self.row, self.value, self.expected = row, value, expected
 
 
-def coerce(cells: Any, edge: str, date_format: str | None = None) -> NDArray[Any]:
+def coerce(cells: Any, edge: str, cell_format: str | None = None) -> NDArray[Any]:
     """Read cells as one edge type.
 
     Parameters
@@ -71,8 +85,9 @@ def coerce(cells: Any, edge: str, date_format: str | None = None) -> NDArray[Any
         Cells of one column.
     edge : {"double", "string", "int64"}
         Type to read them as.
-    date_format : str or None
-        `strptime` format of dates written as text; None: ISO 8601.
+    cell_format : str or None
+        How text is written: the number format of a column of edge "double", the `strptime` format of one of edge
+        "int64". None: plain numbers, ISO 8601.
 
     Returns
     -------
@@ -85,13 +100,13 @@ def coerce(cells: Any, edge: str, date_format: str | None = None) -> NDArray[Any
         A cell cannot be read; the first one is named.
     """
     if edge == "double":
-        return to_double(cells)
+        return to_double(cells, cell_format)
     if edge == "string":
         return to_string(cells)
-    return to_micros(cells, date_format)
+    return to_micros(cells, cell_format)
 
 
-def to_double(cells: Any) -> NDArray[np.float64]:
+def to_double(cells: Any, cell_format: str | None = None) -> NDArray[np.float64]:
     """Read cells as numbers; see the rules at the top of this file."""
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
         values = cells.astype(np.float64)
@@ -99,7 +114,11 @@ def to_double(cells: Any) -> NDArray[np.float64]:
         return values
     if isinstance(cells, np.ndarray) and cells.dtype.kind == "m":
         return cells / np.timedelta64(1, "s")
-    return np.fromiter(_each(cells, _double, "a number"), dtype=np.float64, count=len(cells))
+    if cell_format is None:
+        return np.fromiter(_each(cells, _double, "a number"), dtype=np.float64, count=len(cells))
+    read = _number_reader(cell_format)
+    each = _each(cells, lambda c: _double(c, read), f"a number written like {cell_format}")
+    return np.fromiter(each, dtype=np.float64, count=len(cells))
 
 
 def to_string(cells: Any) -> NDArray[np.object_]:
@@ -117,12 +136,12 @@ def to_string(cells: Any) -> NDArray[np.object_]:
     return out
 
 
-def to_micros(cells: Any, date_format: str | None = None) -> NDArray[np.int64]:
+def to_micros(cells: Any, cell_format: str | None = None) -> NDArray[np.int64]:
     """Read cells as microseconds since 1970-01-01; see the rules at the top of this file."""
     if isinstance(cells, np.ndarray) and cells.dtype.kind == "M":
         return cells.astype("datetime64[us]").astype(np.int64)
-    expected = "a date or time" + (f" written like {date_format}" if date_format else " in ISO 8601")
-    return np.fromiter(_each(cells, lambda c: _micros(c, date_format), expected), dtype=np.int64, count=len(cells))
+    expected = "a date or time" + (f" written like {cell_format}" if cell_format else " in ISO 8601")
+    return np.fromiter(_each(cells, lambda c: _micros(c, cell_format), expected), dtype=np.int64, count=len(cells))
 
 
 def normalise(text: str) -> str:
@@ -161,13 +180,14 @@ def _items(cells: Any) -> Sequence[Any]:
     return cells if isinstance(cells, Sequence) else list(cells)
 
 
-def _double(cell: Any) -> float:
+def _double(cell: Any, read: Callable[[str], float] | None = None) -> float:
     if type(cell) is float:
         return math.nan if math.isinf(cell) else cell
     if is_missing(cell):
         return math.nan
     if isinstance(cell, (bytes, str)):
-        return _double_of_text(cell.decode() if isinstance(cell, bytes) else cell)
+        text = cell.decode() if isinstance(cell, bytes) else cell
+        return _double_of_text(text) if read is None else read(text)
     if isinstance(cell, np.timedelta64):
         return float(cell / np.timedelta64(1, "s"))
     if isinstance(cell, timedelta):
@@ -192,6 +212,44 @@ def _double_of_text(text: str) -> float:
     raise ValueError
 
 
+@lru_cache(maxsize=4096)
+def _number_reader(cell_format: str) -> Callable[[str], float]:
+    """What reads a text written like a number format."""
+    form = _NUMBER_FORMAT.fullmatch(cell_format)
+    if form is None:
+        raise ValueError(f"{cell_format!r} is no number format.")
+    group, point, suffix = form["group"] or "", form["point"] or ".", form["suffix"].strip()
+    is_scaled = suffix[:1] == "[" and suffix[-1:] == "]"
+    whole = f"(?:[0-9]{{1,3}}(?:{re.escape(group)}[0-9]{{3}})+|[0-9]+)" if group else "[0-9]+"
+    decimals = "" if point == group else f"(?:{re.escape(point)}[0-9]*)?"
+    bare = "" if point == group else f"|{re.escape(point)}[0-9]+"
+    unit = suffix if is_scaled else re.escape(suffix)
+    pattern = re.compile(
+        rf"(?P<open>\()?(?P<sign>[+-]?) ?(?:{re.escape(form['prefix'].strip())})? ?(?P<late>[+-]?)"
+        rf"(?P<body>(?:{whole}{decimals}{bare})(?:e[+-]?[0-9]+)?) ?(?P<unit>{unit})?(?P<close>\))?"
+    )
+    words = MISSING_WORDS | set(form["words"].split("|"))
+
+    def read(text: str) -> float:
+        word = normalise(text)
+        found = pattern.fullmatch(word)
+        if found is None or (found["open"] is None) != (found["close"] is None):
+            if word in words or _INFINITY.fullmatch(word):
+                return math.nan
+            if _NUMBER.fullmatch(word):
+                return _double_of_text(word)
+            raise ValueError
+        body = found["body"].replace(group, "") if group else found["body"]
+        value = float(body.replace(point, "."))
+        if is_scaled and found["unit"]:
+            value *= MAGNITUDES[found["unit"]]
+        signs = (found["sign"], found["late"], "-" if found["open"] else "")
+        value = -value if signs.count("-") % 2 else value
+        return math.nan if math.isinf(value) else value
+
+    return read
+
+
 def _string(cell: Any) -> str:
     if is_missing(cell):
         return ""
@@ -211,7 +269,7 @@ def _string(cell: Any) -> str:
     return normalise(str(cell))
 
 
-def _micros(cell: Any, date_format: str | None) -> int:
+def _micros(cell: Any, cell_format: str | None) -> int:
     if is_missing(cell):
         return MISSING_TIME
     if isinstance(cell, np.datetime64):
@@ -222,9 +280,13 @@ def _micros(cell: Any, date_format: str | None) -> int:
         word = " ".join(unicodedata.normalize("NFKC", cell).split())
         if word.lower() in MISSING_WORDS:
             return MISSING_TIME
-        cell = datetime.strptime(word, date_format) if date_format else datetime.fromisoformat(word)
+        cell = datetime.strptime(word, cell_format) if cell_format else datetime.fromisoformat(word)
+    elif cell_format and isinstance(cell, (Integral, float, np.floating)) and cell == int(cell):
+        cell = datetime.strptime(str(int(cell)), cell_format)
     if isinstance(cell, datetime):
         return (cell - (_EPOCH if cell.tzinfo is None else _EPOCH_UTC)) // _MICROSECOND
     if isinstance(cell, date):
         return (datetime(cell.year, cell.month, cell.day) - _EPOCH) // _MICROSECOND
+    if isinstance(cell, time):
+        return (datetime.combine(_CLOCK_DAY, cell.replace(tzinfo=None)) - _EPOCH) // _MICROSECOND
     raise TypeError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from automl_wf.core import coerce
+from automl_wf.core import coerce, kinds
 from automl_wf.core.findings import Finding
 from automl_wf.core.schema import Column, ColumnKind, Schema
 from automl_wf.core.table import Cells, Strings, Table
+from automl_wf.core.words import is_text
 from automl_wf.exceptions import (
     InvalidCell,
     InvalidInput,
@@ -28,36 +29,8 @@ from automl_wf.exceptions import (
 
 #: Names that the graph's outputs have; a column of such a name gets another input name.
 OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "lower", "upper", "X"})
-#: Ways to write a date that are tried on text, in this order, after ISO 8601.
-DATE_FORMATS = (
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y %H:%M",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M:%S",
-    "%m/%d/%y",
-    "%d/%m/%y",
-    "%d.%m.%Y",
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y %H:%M:%S",
-    "%d-%m-%Y",
-    "%d-%m-%Y %H:%M",
-    "%d-%m-%Y %H:%M:%S",
-    "%Y/%m/%d",
-    "%Y/%m/%d %H:%M",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y.%m.%d",
-    "%d-%b-%Y",
-    "%d %b %Y",
-    "%d %B %Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%b-%Y",
-    "%b %Y",
-    "%B %Y",
-)
-_SWAPPED = {f: f.replace("%m/%d", "%d/%m") for f in DATE_FORMATS if f.startswith("%m/%d")}
+#: From this many rows on, text that differs in every row is an identifier.
+MIN_IDENTIFIERS = 50
 
 
 def learn_schema(X: Any, overrides: Mapping[Any, str] | None = None) -> tuple[Schema, Table, list[Finding]]:
@@ -87,25 +60,27 @@ def learn_schema(X: Any, overrides: Mapping[Any, str] | None = None) -> tuple[Sc
         `overrides` names an unknown column or kind.
     """
     frame, layout = _as_frame(X)
-    kinds = _check_overrides(frame.columns, overrides)
+    given = _check_overrides(frame.columns, overrides)
     findings: list[Finding] = []
     raw = [frame.iloc[:, i] for i in range(frame.shape[1])]
-    read_as_text = any(_spells_decimals(s) for s in raw) if layout == "frame" else False
+    read_as_text = any(kinds.spells_decimals(s) for s in raw) if layout == "frame" else False
     columns, cells, levels = [], [], {}
     infinite: list[str] = []
     names = [str(c) for c in frame.columns] if layout == "frame" else [f"x{i}" for i in range(frame.shape[1])]
     inputs = _input_names(frame.columns) if layout == "frame" else names
     for i, series in enumerate(raw):
-        kind, reason, date_format, zone = _infer(series, kinds.get(i), read_as_text)
+        guess = kinds.infer(series, given.get(i), read_as_text)
         if _holds_infinity(series):
             infinite.append(names[i])
-        values = _read_column(series, kind, date_format, names[i])
+        values = _read_column(series, guess.kind, guess.cell_format, names[i])
         if isinstance(values, Strings):
             levels[i] = np.sort(values.levels)
-        columns.append(_describe(names[i], i, inputs[i], kind, series, reason, date_format, zone, values))
+            if i not in given:
+                guess = _by_levels(guess, values)
+        columns.append(_describe(names[i], i, inputs[i], series, guess, values))
         cells.append(values)
-        if date_format in _SWAPPED and _parses(_texts(series), _SWAPPED[date_format]):
-            findings.append(_ambiguous_dates(names[i], date_format))
+        if kinds.reads_swapped(series, guess.cell_format):
+            findings.append(_ambiguous_dates(names[i], str(guess.cell_format)))
     columns = _mark_unused(columns, cells, findings)
     if infinite:
         findings.append(_infinities(infinite))
@@ -146,7 +121,7 @@ def read_table(X: Any, schema: Schema, *, owner: str, on_unknown: str = "ignore"
     frame, layout = _as_frame(X)
     positions = _positions(frame, layout, schema, owner)
     cells = [
-        _read_column(frame.iloc[:, p], c.kind, c.date_format, c.name)
+        _read_column(frame.iloc[:, p], c.kind, c.cell_format, c.name)
         for p, c in zip(positions, schema.columns, strict=True)
     ]
     table = Table(schema, tuple(cells), len(frame))
@@ -155,7 +130,7 @@ def read_table(X: Any, schema: Schema, *, owner: str, on_unknown: str = "ignore"
     return table
 
 
-def take_rows(X: Any, rows: NDArray[np.intp]) -> pd.DataFrame | NDArray[Any]:
+def take_rows(X: Any, rows: NDArray[np.intp] | slice) -> pd.DataFrame | NDArray[Any]:
     """Some rows of X, as they were given: a copy, a DataFrame if X has named columns, else an array."""
     frame, layout = _as_frame(X)
     taken = frame.iloc[rows]
@@ -298,125 +273,23 @@ def _is_input_name(text: str) -> bool:
     return not text.startswith("_") and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _infer(
-    series: pd.Series, override: ColumnKind | None, read_as_text: bool
-) -> tuple[ColumnKind, str, str | None, str | None]:
-    """Kind, reason, date format and zone of one column."""
-    kind, reason, date_format, zone = _infer_from_dtype(series) or _infer_from_cells(series, read_as_text)
-    if override is None or override is kind:
-        return kind, reason if override is None else "as given in schema", date_format, zone
-    if override is ColumnKind.DATETIME:
-        return override, "as given in schema", _date_format(_texts(series)) or None, None
-    return override, "as given in schema", None, None
+def _by_levels(guess: kinds.Guess, column: Strings) -> kinds.Guess:
+    """Text that is no category: its words say more than its values, or no two rows share a value."""
+    if is_text(column):
+        return guess._replace(kind=ColumnKind.TEXT, reason=f"{guess.reason} whose values share words")
+    n_rows = len(column.codes)
+    if n_rows >= MIN_IDENTIFIERS and len(column.levels) == n_rows:
+        return guess._replace(kind=ColumnKind.IDENTIFIER, reason=f"{guess.reason}, another value in every row")
+    return guess
 
 
-def _infer_from_dtype(series: pd.Series) -> tuple[ColumnKind, str, str | None, str | None] | None:
-    dtype = series.dtype
-    if isinstance(dtype, pd.ArrowDtype) and dtype.kind in "mM":
-        return None
-    if isinstance(dtype, pd.CategoricalDtype):
-        return ColumnKind.CATEGORICAL, "pandas categorical", None, None
-    if pd.api.types.is_bool_dtype(dtype):
-        return ColumnKind.BOOLEAN, "boolean dtype", None, None
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        return ColumnKind.DATETIME, f"datetimes in zone {dtype.tz}", None, str(dtype.tz)
-    if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
-        return ColumnKind.DATETIME, "datetime dtype", None, None
-    if pd.api.types.is_timedelta64_dtype(dtype):
-        return ColumnKind.NUMERIC, "durations, in seconds", None, None
-    if pd.api.types.is_complex_dtype(dtype):
-        raise InvalidInput(f"Complex data not supported: column {series.name!r} holds complex numbers.")
-    if pd.api.types.is_numeric_dtype(dtype):
-        return ColumnKind.NUMERIC, "numeric dtype", None, None
-    return None
-
-
-def _infer_from_cells(series: pd.Series, read_as_text: bool) -> tuple[ColumnKind, str, str | None, str | None]:
-    present = series[~series.isna().to_numpy()]
-    seen = pd.api.types.infer_dtype(present, skipna=True)
-    if seen == "boolean":
-        return ColumnKind.BOOLEAN, "boolean cells", None, None
-    if seen in ("integer", "floating", "mixed-integer-float", "decimal"):
-        return ColumnKind.NUMERIC, "numeric cells", None, None
-    if seen in ("timedelta", "timedelta64"):
-        return ColumnKind.NUMERIC, "durations, in seconds", None, None
-    if seen in ("datetime", "datetime64", "date", "period"):
-        zones = {str(z) for z in (getattr(c, "tzinfo", None) for c in present.tolist()) if z is not None}
-        return ColumnKind.DATETIME, "cells are dates", None, zones.pop() if len(zones) == 1 else None
-    texts = _texts(series)
-    if seen == "string" and len(texts):
-        if set(map(coerce.normalise, texts)) <= {"true", "false"}:
-            return ColumnKind.BOOLEAN, "text that spells true and false", None, None
-        if _spells_numbers(texts):
-            if read_as_text or any("." in t or "e" in t.lower() for t in texts):
-                return ColumnKind.NUMERIC, "numbers written as text", None, None
-            return ColumnKind.CATEGORICAL, "whole numbers stored as text are taken for codes", None, None
-        date_format = _date_format(texts)
-        if date_format is not None:
-            how = "ISO 8601" if date_format == "" else date_format
-            return ColumnKind.DATETIME, f"dates written as text ({how})", date_format or None, None
-    if seen == "empty":
-        return ColumnKind.CATEGORICAL, "every cell is missing", None, None
-    if seen == "string":
-        return ColumnKind.CATEGORICAL, "text", None, None
-    what = "cells of several kinds" if seen.startswith("mixed") else f"cells of kind {seen}"
-    return ColumnKind.CATEGORICAL, f"{what}, read as text", None, None
-
-
-def _texts(series: pd.Series) -> list[str]:
-    """Distinct texts of a column of strings."""
-    if not (series.dtype == object or pd.api.types.is_string_dtype(series.dtype)):
-        return []
-    try:
-        distinct = pd.unique(series.dropna())
-    except TypeError:
-        return []
-    return [t for t in distinct if isinstance(t, str) and coerce.normalise(t) not in coerce.MISSING_WORDS]
-
-
-def _spells_numbers(texts: Sequence[str]) -> bool:
-    if any(t.strip().lstrip("+-")[:1] not in "0123456789." for t in texts[:100]):
-        return False
-    if any(len(t.strip()) > 1 and t.strip()[0] == "0" and t.strip()[1].isdigit() for t in texts):
-        return False
-    try:
-        return not bool(np.isnan(coerce.to_double(texts)).any())
-    except coerce.CellError:
-        return False
-
-
-def _spells_decimals(series: pd.Series) -> bool:
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        return False
-    texts = _texts(series)
-    return bool(texts) and any("." in t for t in texts) and _spells_numbers(texts)
-
-
-def _date_format(texts: Sequence[str]) -> str | None:
-    """ "" for ISO 8601, a format that reads every text, or None."""
-    if not texts or not all(any(c.isdigit() for c in t) and len(t.strip()) >= 6 for t in texts[:100]):
-        return None
-    if all(t.strip()[:4].isdigit() and not t.strip().isdigit() for t in texts[:100]) and _parses(texts, ""):
-        return ""
-    return next((f for f in DATE_FORMATS if _parses(texts, f)), None)
-
-
-def _parses(texts: Sequence[str], date_format: str) -> bool:
-    try:
-        coerce.to_micros(texts[:50], date_format or None)
-        coerce.to_micros(texts[50:], date_format or None)
-    except coerce.CellError:
-        return False
-    return bool(texts)
-
-
-def _read_column(series: pd.Series, kind: ColumnKind, date_format: str | None, name: str) -> Cells:
+def _read_column(series: pd.Series, kind: ColumnKind, cell_format: str | None, name: str) -> Cells:
     try:
         if kind.edge == "double":
-            return _read_double(series)
+            return _read_double(series, cell_format)
         if kind.edge == "string":
             return _read_strings(series)
-        return _read_times(series, date_format)
+        return _read_times(series, cell_format)
     except coerce.CellError as error:
         raise InvalidCell(
             f"Column {name!r} is {kind.value}: expected {error.expected} in row {error.row}, got {error.value!r}. "
@@ -425,13 +298,15 @@ def _read_column(series: pd.Series, kind: ColumnKind, date_format: str | None, n
         ) from None
 
 
-def _read_double(series: pd.Series) -> NDArray[np.float64]:
+def _read_double(series: pd.Series, cell_format: str | None) -> NDArray[np.float64]:
     if isinstance(series.dtype, np.dtype) and series.dtype.kind == "m":
         return coerce.to_double(series.to_numpy())
     is_plain = not isinstance(series.dtype, pd.CategoricalDtype)
     if is_plain and (pd.api.types.is_numeric_dtype(series.dtype) or pd.api.types.is_bool_dtype(series.dtype)):
         return coerce.to_double(series.to_numpy(dtype=np.float64, na_value=np.nan))
-    return coerce.to_double(series.to_numpy(dtype=object))
+    if pd.api.types.infer_dtype(series, skipna=True) == "string":
+        return _read_distinct(series, lambda cells: coerce.to_double(cells, cell_format), np.nan)
+    return coerce.to_double(series.to_numpy(dtype=object), cell_format)
 
 
 def _read_strings(series: pd.Series) -> Strings:
@@ -461,7 +336,7 @@ def _of_present_levels(codes: NDArray[np.int32], levels: NDArray[np.object_]) ->
     return Strings(place[codes], levels[is_present])
 
 
-def _read_times(series: pd.Series, date_format: str | None) -> NDArray[np.int64]:
+def _read_times(series: pd.Series, cell_format: str | None) -> NDArray[np.int64]:
     dtype = series.dtype
     if isinstance(dtype, pd.PeriodDtype):
         series, dtype = series.dt.to_timestamp(), np.dtype("datetime64[ns]")
@@ -469,32 +344,23 @@ def _read_times(series: pd.Series, date_format: str | None) -> NDArray[np.int64]
         return coerce.to_micros(series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy())
     if dtype.kind == "M":
         return coerce.to_micros(series.to_numpy())
-    if pd.api.types.infer_dtype(series, skipna=True) == "string":
-        codes, distinct = pd.factorize(series)
-        try:
-            return _spread(codes, coerce.to_micros(list(distinct), date_format), coerce.MISSING_TIME)
-        except coerce.CellError as error:
-            raise coerce.CellError(int(np.argmax(codes == error.row)), error.value, error.expected) from None
-    return coerce.to_micros([c.to_timestamp() if isinstance(c, pd.Period) else c for c in series.tolist()], date_format)
+    if pd.api.types.is_numeric_dtype(dtype) or pd.api.types.infer_dtype(series, skipna=True) == "string":
+        return _read_distinct(series, lambda cells: coerce.to_micros(cells, cell_format), coerce.MISSING_TIME)
+    return coerce.to_micros([c.to_timestamp() if isinstance(c, pd.Period) else c for c in series.tolist()], cell_format)
 
 
-def _spread(codes: NDArray[Any], values: NDArray[Any], missing: Any) -> NDArray[Any]:
-    """`values[codes]`, with `missing` where the code is -1."""
+def _read_distinct(series: pd.Series, read: Callable[[list[Any]], NDArray[Any]], missing: Any) -> NDArray[Any]:
+    """Read each distinct cell once; `missing` stands for cells without a value."""
+    codes, distinct = pd.factorize(series)
+    try:
+        values = read(list(distinct))
+    except coerce.CellError as error:
+        raise coerce.CellError(int(np.argmax(codes == error.row)), error.value, error.expected) from None
     spread: NDArray[Any] = np.append(values, np.array([missing], dtype=values.dtype))[codes]
     return spread
 
 
-def _describe(
-    name: str,
-    position: int,
-    input_name: str,
-    kind: ColumnKind,
-    series: pd.Series,
-    reason: str,
-    date_format: str | None,
-    zone: str | None,
-    cells: Cells,
-) -> Column:
+def _describe(name: str, position: int, input_name: str, series: pd.Series, guess: kinds.Guess, cells: Cells) -> Column:
     low = high = None
     if isinstance(cells, Strings):
         n_missing, n_unique = int((cells.levels == "")[cells.codes].sum()), int((cells.levels != "").sum())
@@ -504,19 +370,18 @@ def _describe(
         if len(known):
             low, high = float(known.min()), float(known.max())
     return Column(
-        name,
-        position,
-        input_name,
-        kind,
-        str(series.dtype),
-        reason,
-        n_missing,
-        n_unique,
-        True,
-        date_format,
-        zone,
-        low,
-        high,
+        name=name,
+        position=position,
+        input_name=input_name,
+        kind=guess.kind,
+        dtype=str(series.dtype),
+        reason=guess.reason,
+        n_missing=n_missing,
+        n_unique=n_unique,
+        cell_format=guess.cell_format,
+        time_zone=guess.time_zone,
+        minimum=low,
+        maximum=high,
     )
 
 
@@ -550,7 +415,19 @@ def _mark_unused(columns: list[Column], cells: list[Cells], findings: list[Findi
                 tuple(copies),
             )
         )
-    unused = {*constant, *copies}
+    identifiers = [c.name for c in columns if c.kind is ColumnKind.IDENTIFIER]
+    if identifiers:
+        findings.append(
+            Finding(
+                "identifier_columns",
+                "info",
+                f"{len(identifiers)} column(s) of text hold another value in every row, as identifiers do, and are not "
+                "used.",
+                "Drop them; if a part of them means something, such as a prefix, make that a column.",
+                tuple(identifiers),
+            )
+        )
+    unused = {*constant, *copies, *identifiers}
     return [Column(**{**vars(c), "is_used": c.name not in unused}) for c in columns]
 
 
@@ -585,11 +462,11 @@ def _infinities(names: list[str]) -> Finding:
     )
 
 
-def _ambiguous_dates(name: str, date_format: str) -> Finding:
+def _ambiguous_dates(name: str, cell_format: str) -> Finding:
     return Finding(
         "ambiguous_date_order",
         "warning",
-        f"The dates of {name!r} can be read as month/day or as day/month; {date_format} was taken.",
+        f"The dates of {name!r} can be read as month/day or as day/month; {cell_format} was taken.",
         "Convert the column with pandas.to_datetime(…, format=…) before fit if this is wrong.",
         (name,),
     )

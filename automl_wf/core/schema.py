@@ -20,6 +20,10 @@ class ColumnKind(StrEnum):
     NUMERIC = "numeric"
     BOOLEAN = "boolean"
     CATEGORICAL = "categorical"
+    #: Text whose words say more than the text as a whole.
+    TEXT = "text"
+    #: Another value in every row: never used.
+    IDENTIFIER = "identifier"
     DATETIME = "datetime"
 
     @property
@@ -32,6 +36,8 @@ _EDGES: dict[ColumnKind, Edge] = {
     ColumnKind.NUMERIC: "double",
     ColumnKind.BOOLEAN: "double",
     ColumnKind.CATEGORICAL: "string",
+    ColumnKind.TEXT: "string",
+    ColumnKind.IDENTIFIER: "string",
     ColumnKind.DATETIME: "int64",
 }
 
@@ -57,9 +63,10 @@ class Column:
     n_missing, n_unique : int
         Missing cells and distinct values among the rest.
     is_used : bool
-        False for constant columns and copies of another one.
-    date_format : str or None
-        `strptime` format of dates that came as text; None: ISO 8601 or real datetimes.
+        False for constant columns, identifiers and copies of another column.
+    cell_format : str or None
+        How its cells are written where they are text: `strptime` format of dates (None: ISO 8601), number format of
+        numbers with a unit, a currency or separators (see `core/coerce.py`; None: plain numbers).
     time_zone : str or None
         Zone in which calendar parts are read; None: as written (naive) or UTC.
     minimum, maximum : float or None
@@ -75,7 +82,7 @@ class Column:
     n_missing: int
     n_unique: int
     is_used: bool = True
-    date_format: str | None = None
+    cell_format: str | None = None
     time_zone: str | None = None
     minimum: float | None = None
     maximum: float | None = None

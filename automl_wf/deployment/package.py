@@ -230,7 +230,7 @@ def _write_model(subject: Subject, folder: Path, samples: Samples) -> None:
 def build_config(subject: Subject, samples: Samples) -> dict[str, Any]:
     """The content of model/config.json: all that differs between two services."""
     schema = subject.schema
-    keys = ("name", "kind", "edge", "date_format", "is_used")
+    keys = ("name", "kind", "edge", "cell_format", "is_used")
     columns = [
         {"input": c.input_name, **{key: getattr(c, key) for key in keys}, "example": _example(samples.rows, c.name)}
         for c in schema.columns

@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl_wf.core.coerce import MISSING_TIME, CellError, coerce, is_missing
+from automl_wf.core.kinds import CLOCK
 from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.deployment.card import plain
 from automl_wf.deployment.subject import Subject
@@ -153,6 +154,8 @@ def to_json(cell: Any) -> Any:
         return None if np.isnat(cell) else pd.Timestamp(cell).isoformat()
     if isinstance(cell, (datetime, date)):
         return cell.isoformat()
+    if isinstance(cell, time):
+        return cell.strftime(CLOCK)
     if isinstance(cell, bytes):
         return cell.decode(errors="replace")
     if isinstance(cell, str):
@@ -167,7 +170,7 @@ def _draw(column: Column, cells: list[Any], rng: np.random.Generator, subject: S
     drawn = [cells[i] for i in rng.integers(0, len(cells), size=N_ROWS)]
     if column.edge == "string":
         return _common_texts(drawn, cells, subject.on_unknown)
-    read = coerce(cells, column.edge, column.date_format)
+    read = coerce(cells, column.edge, column.cell_format)
     known = np.unique(read[read != MISSING_TIME] if column.edge == "int64" else read[~np.isnan(read)])
     if len(known) <= FEW or column.kind is ColumnKind.BOOLEAN:
         return drawn
@@ -196,7 +199,7 @@ def _times_between(known: NDArray[np.int64], column: Column, rng: np.random.Gene
     step = next(s for s in (_DAY, _SECOND, 1) if not (known % s).any())
     times = rng.integers(known[0] // step, known[-1] // step + 1, size=N_ROWS) * step
     written = [datetime(1970, 1, 1) + timedelta(microseconds=int(t)) for t in times]
-    return [t.strftime(column.date_format) if column.date_format else t.isoformat() for t in written]
+    return [t.strftime(column.cell_format) if column.cell_format else t.isoformat() for t in written]
 
 
 def _hostile_rows(subject: Subject, rows: Sequence[Row]) -> list[Row]:
@@ -225,7 +228,7 @@ def _hostile_number(column: Column, i: int) -> Any:
 
 def _reads(cell: str, column: Column) -> bool:
     try:
-        coerce([cell], column.edge, column.date_format)
+        coerce([cell], column.edge, column.cell_format)
     except CellError:
         return False
     return True

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from automl_wf.feature_engineering.categorical import CategoricalFeatureEngineering
+from automl_wf.feature_engineering.interaction import InteractionFeatures
+from automl_wf.feature_engineering.numerical import NumericalFeatureEngineering
 from automl_wf.feature_engineering.plan import FeaturePlan, plan_features
+from automl_wf.feature_engineering.selection import FeatureSelection
+from automl_wf.feature_engineering.temporal import TemporalFeatureEngineering
 
-__all__ = ["FeaturePlan", "plan_features"]
+__all__ = [
+    "CategoricalFeatureEngineering",
+    "FeaturePlan",
+    "FeatureSelection",
+    "InteractionFeatures",
+    "NumericalFeatureEngineering",
+    "TemporalFeatureEngineering",
+    "plan_features",
+]

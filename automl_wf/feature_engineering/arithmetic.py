@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
 from automl_wf.feature_engineering.cross_fit import choose_targets, target_columns, unit_weights
+from automl_wf.feature_engineering.gains import draw_rows, gains_of, largest
 
 Operator = Literal["plus", "minus", "times", "by"]
 _SYMBOLS: dict[Operator, str] = {"plus": "+", "minus": "−", "times": "·", "by": "/"}
-#: Rounds of the boosting that judges candidates, and classes that it looks at.
-_ROUNDS, _MAX_CLASSES = 30, 3
+#: Classes of the target that the judging boosting looks at.
+_MAX_CLASSES = 3
 
 
 class Arithmetic(FeatureTransformer[Numbers]):
@@ -87,23 +88,17 @@ class Arithmetic(FeatureTransformer[Numbers]):
         """
         if y is None:
             raise ValueError("Arithmetic.fit needs the target: expected y of shape (n_rows,), got None.")
-        rows = self._sample(len(y))
+        rows = draw_rows(len(y), self.max_rows, self.random_state)
         weights = unit_weights(weight, len(y))
         targets = target_columns(y, self.n_classes, choose_targets(y, weights, self.n_classes, _MAX_CLASSES))
         X, targets, weights = block[rows], targets[rows], weights[rows]
-        chosen = _largest(_gains(X, targets, weights, self.random_state), self.max_columns)
+        chosen = largest(gains_of(X, targets, weights, self.random_state), self.max_columns)
         candidates = list(_candidates(np.sort(chosen).tolist()))
         made = np.column_stack([X[:, chosen], _compute(X, candidates)])
-        gains = _gains(made, targets, weights, self.random_state)[len(chosen) :]
-        self.pairs_ = [candidates[i] for i in _largest(gains, self.max_features)]
+        gains = gains_of(made, targets, weights, self.random_state)[len(chosen) :]
+        self.pairs_ = [candidates[i] for i in largest(gains, self.max_features)]
         self.n_features_out_ = len(self.pairs_)
         return self
-
-    def _sample(self, n_rows: int) -> NDArray[np.intp]:
-        if n_rows <= self.max_rows:
-            return np.arange(n_rows)
-        rows = np.random.default_rng(self.random_state).choice(n_rows, self.max_rows, replace=False)
-        return np.sort(rows)
 
     def write(self, block: Numbers, out: Numbers) -> None:
         """Write the chosen features."""
@@ -138,37 +133,3 @@ def _compute(X: Numbers, pairs: Sequence[tuple[Operator, int, int]]) -> Numbers:
             functions[operator](X[:, i], X[:, j], out=out[:, k])
     out[~np.isfinite(out)] = np.nan
     return out
-
-
-def _gains(X: Numbers, targets: Numbers, weights: Numbers, seed: int) -> Numbers:
-    """Total gain of each column in a small gradient boosting, summed over the targets."""
-    from lightgbm import Dataset, train
-
-    total = np.zeros(X.shape[1])
-    options = {
-        "objective": "regression",
-        "num_leaves": 15,
-        "learning_rate": 0.2,
-        "feature_fraction": 0.5,
-        "min_data_in_leaf": max(5, min(20, len(X) // 50)),
-        "max_bin": 63,
-        "verbosity": -1,
-        "num_threads": 1,
-        "deterministic": True,
-        "force_col_wise": True,
-        "seed": seed % 2**31,
-    }
-    if not X.shape[1]:
-        return total
-    for target in targets.T:
-        deviation = float(target.std())
-        if deviation > 0:
-            data = Dataset(X, label=(target - target.mean()) / deviation, weight=weights, params=options)
-            total += train(options, data, num_boost_round=_ROUNDS).feature_importance("gain")
-    return total
-
-
-def _largest(gains: Numbers, most: int) -> NDArray[np.intp]:
-    """Places of the largest positive gains, largest first."""
-    order = np.argsort(-gains, kind="stable")[:most]
-    return order[gains[order] > 0]

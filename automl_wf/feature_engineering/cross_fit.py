@@ -34,6 +34,14 @@ def target_columns(y: NDArray[Any], n_classes: int, targets: tuple[int, ...]) ->
     return np.asarray(y[:, None] == np.array(targets), dtype=np.float64)
 
 
+def standardise(targets: Numbers, weights: Numbers) -> Numbers:
+    """Each column less its weighted mean, divided by its weighted standard deviation where there is any."""
+    centred = targets - weights @ targets / weights.sum()
+    deviation = np.sqrt(weights @ centred**2 / weights.sum())
+    standardised: Numbers = centred / np.where(deviation > 0, deviation, 1.0)
+    return standardised
+
+
 def draw_parts(n_rows: int, n_parts: int, group: NDArray[Any] | None, seed: int) -> NDArray[np.int64]:
     """A part at random for each row; rows of one group share theirs."""
     random = np.random.default_rng(seed)

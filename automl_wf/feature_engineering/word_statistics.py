@@ -16,6 +16,7 @@ from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numb
 from automl_wf.feature_engineering.cross_fit import (
     choose_targets,
     draw_parts,
+    standardise,
     target_columns,
     target_words,
     unit_weights,
@@ -30,8 +31,13 @@ class _Words:
 
     index: dict[str, int]
     squares: Numbers
-    #: Of shape (n_words, n_targets): what a word adds to the score before the division by the text's length.
+    #: Of shape (n_terms, n_targets): what a term adds to the score before the division by the text's length.
     points: Numbers
+
+    @property
+    def are_single(self) -> Numbers:
+        """1 for words and 0 for pairs of words, of shape (n_terms,)."""
+        return np.array([" " not in term for term in self.index], dtype=np.float64)
 
 
 class WordStatistics(FeatureTransformer[Sequence[Strings]]):
@@ -55,6 +61,8 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         Training rows that a word must occur in.
     max_words : int, default=1000
         Words of each column.
+    max_pairs : int, default=400
+        Pairs of neighbouring words of each column, which count like words.
     n_folds : int, default=5
         Parts for cross-fitting.
     max_classes : int, default=12
@@ -81,6 +89,7 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         alpha: float = 1.0,
         min_rows: int = 3,
         max_words: int = 1000,
+        max_pairs: int = 400,
         n_folds: int = 5,
         max_classes: int = 12,
         random_state: int = 0,
@@ -89,6 +98,7 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         self.alpha = alpha
         self.min_rows = min_rows
         self.max_words = max_words
+        self.max_pairs = max_pairs
         self.n_folds = n_folds
         self.max_classes = max_classes
         self.random_state = random_state
@@ -118,11 +128,11 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
             raise ValueError("WordStatistics.fit needs the target: expected y of shape (n_rows,), got None.")
         weights = unit_weights(weight, len(y))
         self.targets_ = choose_targets(y, weights, self.n_classes, self.max_classes)
-        targets = self._standardised(y, weights)
+        targets = standardise(target_columns(y, self.n_classes, self.targets_), weights)
         everything = np.zeros(len(y), dtype=np.int64)
         self.words_ = []
         for column in block:
-            index, squares = learn_words(column, self.min_rows, self.max_words)
+            index, squares = learn_words(column, self.min_rows, self.max_words, self.max_pairs)
             (points,) = self._points(column, index, squares, targets, weights, everything, 1)
             self.words_.append(_Words(index, squares, points))
         self.n_features_out_ = sum(self._width(words) for words in self.words_)
@@ -130,13 +140,6 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
 
     def _width(self, words: _Words) -> int:
         return len(self.targets_) + 1 if words.index else 0
-
-    def _standardised(self, y: NDArray[Any], weights: Numbers) -> Numbers:
-        targets = target_columns(y, self.n_classes, self.targets_)
-        centred = targets - weights @ targets / weights.sum()
-        deviation = np.sqrt(weights @ centred**2 / weights.sum())
-        standardised: Numbers = centred / np.where(deviation > 0, deviation, 1.0)
-        return standardised
 
     def _points(
         self,
@@ -191,7 +194,7 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
             raise ValueError("WordStatistics needs the target of its training rows: got y=None.")
         parts = draw_parts(len(y), self.n_folds, group, self.random_state)
         weights = unit_weights(weight, len(y))
-        targets = self._standardised(y, weights)
+        targets = standardise(target_columns(y, self.n_classes, self.targets_), weights)
         start = 0
         for column, words in zip(block, self.words_, strict=True):
             width = self._width(words)
@@ -211,9 +214,10 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
                 continue
             for k in self.targets_:
                 of, suffix = target_words(self.n_classes, k)
-                formula = f"ridge regression of {of} on the tf-idf weights of {len(words.index)} words of {name}"
+                terms = f"{len(words.index)} words and pairs of words of {name}"
+                formula = f"ridge regression of {of} on the tf-idf weights of {terms}"
                 found.append(Feature(f"{name}_words{suffix}", "statistic", (name,), formula))
-            formula = f"number of different words of {name} among the {len(words.index)} common ones"
+            formula = f"number of different words of {name} among the {int(words.are_single.sum())} common ones"
             found.append(Feature(f"{name}_word_count", "word", (name,), formula))
         return found
 
@@ -223,4 +227,4 @@ def _scores(levels: NDArray[np.object_], words: _Words) -> Numbers:
     holds = word_matrix(levels, words.index)
     total = holds @ words.squares
     length = np.sqrt(np.where(total == 0.0, 1.0, total))
-    return np.column_stack([(holds @ words.points) / length[:, None], np.diff(holds.indptr)])
+    return np.column_stack([(holds @ words.points) / length[:, None], holds @ words.are_single])

@@ -1,4 +1,4 @@
-"""How much each common word weighs in a text: tf-idf, for learners that multiply and add."""
+"""How much each common word and pair of words weighs in a text: tf-idf, for learners that multiply and add."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
         Training rows that a word must occur in. None: a thousandth of the rows, at least 3.
     max_words : int, default=300
         Words of each column.
+    max_pairs : int, default=100
+        Pairs of neighbouring words of each column, which count like words.
 
     Attributes
     ----------
@@ -41,9 +43,10 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
     .. [1] Manning, Raghavan and Schütze (2008). Introduction to Information Retrieval, chapter 6.
     """
 
-    def __init__(self, min_rows: int | None = None, max_words: int = 300) -> None:
+    def __init__(self, min_rows: int | None = None, max_words: int = 300, max_pairs: int = 100) -> None:
         self.min_rows = min_rows
         self.max_words = max_words
+        self.max_pairs = max_pairs
 
     def fit(self, block: Sequence[Strings], y: NDArray[Any] | None = None, weight: Numbers | None = None) -> Self:
         """Find the common words and their rarity.
@@ -63,7 +66,7 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
         for column in block:
             n_rows = len(column.codes)
             least = max(3, math.ceil(n_rows / 1000)) if self.min_rows is None else self.min_rows
-            index, squares = learn_words(column, least, self.max_words)
+            index, squares = learn_words(column, least, self.max_words, self.max_pairs)
             self.indices_.append(index)
             self.squares_.append(squares)
         self.n_features_out_ = sum(map(len, self.indices_))
@@ -82,7 +85,7 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """Named `<column>_word_<word>`."""
         return [
-            Feature(f"{name}_word_{word}", "word", (name,), f"tf-idf of the word {word!r} in {name}")
+            Feature(f"{name}_word_{word}", "word", (name,), f"tf-idf of {word!r} in {name}")
             for name, index in zip(input_names, self.indices_, strict=True)
             for word in index
         ]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from automl_wf.core.graph import GraphBuilder
-from automl_wf.feature_engineering.words import STOP, TOKEN
+from automl_wf.core.words import STOP, TOKEN
 
 
 def emit_presence(builder: GraphBuilder, text: str, index: Mapping[str, int]) -> str:
-    """Return which of the indexed words each text holds, as zeros and ones of shape (N, n_words) in double.
+    """Return which of the indexed words and pairs each text holds, as zeros and ones of shape (N, n_terms) in double.
 
     Parameters
     ----------
@@ -20,8 +20,10 @@ def emit_presence(builder: GraphBuilder, text: str, index: Mapping[str, int]) ->
     text : str
         An (N, 1) string value.
     index : mapping of str to int
-        Word → column; at least one word.
+        Word, or pair of words joined by a blank → column; at least one.
     """
+    pairs = {term: place for term, place in index.items() if " " in term}
+    words = {term: place for term, place in index.items() if term not in pairs}
     ended = builder.op("StringConcat", text, builder.constant(np.array([f" {STOP}"], dtype=object)))
     tokens = builder.op("Tokenizer", ended, domain="com.microsoft", tokenexp=TOKEN, mark=0, pad_value="", mincharnum=1)
     rows = builder.op("Reshape", tokens, builder.constant([0, -1], np.int64))
@@ -30,11 +32,11 @@ def emit_presence(builder: GraphBuilder, text: str, index: Mapping[str, int]) ->
         rows,
         mode="TF",
         min_gram_length=1,
-        max_gram_length=1,
+        max_gram_length=2 if pairs else 1,
         max_skip_count=0,
-        ngram_counts=[0],
-        ngram_indexes=list(index.values()),
-        pool_strings=list(index),
+        ngram_counts=[0, len(words)] if pairs else [0],
+        ngram_indexes=[*words.values(), *pairs.values()],
+        pool_strings=[*words, *(word for pair in pairs for word in pair.split(" "))],
     )
     # Counts are whole numbers, which float32 holds.
     return builder.op("Min", builder.cast(counts, "double"), builder.constant(1.0, np.float64))

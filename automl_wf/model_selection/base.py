@@ -233,6 +233,10 @@ class Learner(ABC):
         """Size: leaves of all trees in use, or coefficients."""
         return 0
 
+    def feature_gains(self) -> NDArray[np.float64] | None:
+        """How much the loss on the training rows was lowered by splits on each column; None: it is not known."""
+        return None
+
 
 @dataclass(frozen=True)
 class ModelSpec:

@@ -263,6 +263,13 @@ class LightGBM(BoostedLearner):
         """Leaves of all trees in use."""
         return self.n_parameters
 
+    def feature_gains(self) -> NDArray[np.float64] | None:
+        """Total gain of the splits on each column, over the rounds in use."""
+        if self._n_rounds == 0:
+            return None
+        gains: NDArray[np.float64] = self.booster_.feature_importance("gain", iteration=self._n_rounds)
+        return gains
+
     def leaves(self, X: _Matrix) -> NDArray[np.int64]:
         """Leaf of each row in each tree."""
         numbers = self.booster_.predict(

@@ -25,7 +25,7 @@ def load_coerce():
 
 
 def feed_of(rows, config, coerce):
-    cells = [coerce([row[c["name"]] for row in rows], c["edge"], c["date_format"]) for c in config["columns"]]
+    cells = [coerce([row[c["name"]] for row in rows], c["edge"], c["cell_format"]) for c in config["columns"]]
     if config["tensor"]:
         return {config["tensor"]: np.column_stack(cells)}
     return {c["input"]: values.reshape(-1, 1) for c, values in zip(config["columns"], cells, strict=True)}

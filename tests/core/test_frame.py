@@ -29,7 +29,7 @@ NAN, MISSING_TIME = float("nan"), -(2**63)
 def kind_of(values: Any, **overrides: str) -> tuple[str, str | None, str | None]:
     schema, _, _ = learn_schema(pd.DataFrame({"c": values}), overrides)
     column = schema.columns[0]
-    return column.kind.value, column.date_format, column.time_zone
+    return column.kind.value, column.cell_format, column.time_zone
 
 
 def values_of(table: Table, position: int = 0) -> list[Any]:
@@ -72,7 +72,7 @@ DATES = pd.date_range("2024-01-31 10:00", periods=N)
         pytest.param(pd.to_timedelta(range(N), unit="h"), "numeric", None, id="durations"),
         pytest.param([Decimal(i) / 4 for i in range(N)], "numeric", None, id="decimals"),
         pytest.param([dt.date(2024, 1, i + 1) for i in range(N)], "datetime", None, id="dates"),
-        pytest.param([dt.time(i) for i in range(N)], "categorical", None, id="times of day"),
+        pytest.param([dt.time(i) for i in range(N)], "datetime", None, id="times of day"),
         pytest.param([b"a", b"b", b"a", b"c", b"a", b"b"], "categorical", None, id="bytes"),
         pytest.param([{"a": i} for i in range(N)], "categorical", None, id="dicts"),
         pytest.param([[i] for i in range(N)], "categorical", None, id="lists"),
@@ -109,7 +109,7 @@ def test_arrow_backed_columns_mean_what_pandas_ones_mean() -> None:
 
 
 @pytest.mark.parametrize(
-    ("texts", "kind", "date_format"),
+    ("texts", "kind", "cell_format"),
     [
         (["1.5", "2", None, "NA"], "numeric", None),
         (["1e3", "2", "3"], "numeric", None),
@@ -117,7 +117,7 @@ def test_arrow_backed_columns_mean_what_pandas_ones_mean() -> None:
         (["007", "010", "123"], "categorical", None),
         (["007.5", "010.5"], "categorical", None),
         (["TRUE", "false", None], "boolean", None),
-        (["yes", "no"], "categorical", None),
+        (["yes", "no"], "boolean", None),
         (["2024-01-31", "2023-12-01"], "datetime", None),
         (["2024-01-31T10:00:00+02:00", "2023-12-01T00:00:00Z"], "datetime", None),
         (["2024-01-31", "soon", "2023-12-01"], "categorical", None),
@@ -133,8 +133,8 @@ def test_arrow_backed_columns_mean_what_pandas_ones_mean() -> None:
     ],
     ids=lambda v: str(v)[:40],
 )
-def test_kinds_of_text(texts: list[str | None], kind: str, date_format: str | None) -> None:
-    assert kind_of(pd.Series(texts, dtype=object))[:2] == (kind, date_format)
+def test_kinds_of_text(texts: list[str | None], kind: str, cell_format: str | None) -> None:
+    assert kind_of(pd.Series(texts, dtype=object))[:2] == (kind, cell_format)
 
 
 def test_whole_numbers_are_numbers_where_the_table_was_read_as_text() -> None:
@@ -163,7 +163,7 @@ def test_what_the_user_knows_better() -> None:
     with pytest.raises(InvalidParameter, match="'d' that X does not have"):
         kind_of([1, 2], d="numeric")
     with pytest.raises(InvalidParameter, match="must map columns to one of"):
-        kind_of([1, 2], c="text")
+        kind_of([1, 2], c="words")
     schema, _, _ = learn_schema(np.arange(4).reshape(2, 2), {"x1": "categorical", 0: "boolean"})
     assert [c.kind.value for c in schema.columns] == ["boolean", "categorical"]
 

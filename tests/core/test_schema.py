@@ -14,6 +14,8 @@ def test_each_kind_has_its_edge() -> None:
         "numeric": "double",
         "boolean": "double",
         "categorical": "string",
+        "text": "string",
+        "identifier": "string",
         "datetime": "int64",
     }
 

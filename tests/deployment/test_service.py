@@ -71,7 +71,7 @@ def regressor() -> GraphBuilder:
 
 
 def column(name: str, input_name: str, kind: str, edge: str, example: Any, is_used: bool = True) -> dict[str, Any]:
-    keys = ("name", "input", "kind", "edge", "date_format", "is_used", "example")
+    keys = ("name", "input", "kind", "edge", "cell_format", "is_used", "example")
     return dict(zip(keys, (name, input_name, kind, edge, None, is_used, example), strict=True))
 
 

@@ -1,32 +1,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from automl_wf.feature_engineering.words import (
-    GRID,
-    common_words,
-    is_text,
-    on_grid,
-    squared_rarity,
-    word_matrix,
-    words_of,
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("bird strike, naïve bird.", ["bird", "strike", "naïve", "bird"]),
-        ("o'neil's b-737", ["o", "neil", "s", "b", "737"]),
-        ("東京 タワー/塔", ["東京", "タワー", "塔"]),
-        ("~ a~b ~", ["a", "b"]),
-        ("", []),
-        (" .,;!? \t\n\x00\x7f", []),
-    ],
-)
-def test_words_by_hand(text: str, words: list[str]) -> None:
-    assert words_of(text) == words
+from automl_wf.feature_engineering.words import GRID, common_words, on_grid, squared_rarity, word_matrix
 
 
 def test_common_words_are_counted_by_rows_and_ties_broken_by_name(strings) -> None:
@@ -34,6 +10,14 @@ def test_common_words_are_counted_by_rows_and_ties_broken_by_name(strings) -> No
     assert common_words(column, 2, 10) == ["cat", "fox", "hen", "red"]
     assert common_words(column, 3, 10) == ["fox", "red"]
     assert common_words(column, 1, 3) == ["cat", "fox", "red"]
+
+
+def test_pairs_follow_the_words_and_are_neighbours_in_the_text(strings) -> None:
+    column = strings(["red fox runs"] * 3 + ["red, fox"] * 2 + ["fox red"] * 2)
+    assert common_words(column, 2, 10, 10) == ["fox", "red", "runs", "fox red", "fox runs", "red fox"]
+    assert common_words(column, 2, 10, 1) == ["fox", "red", "runs", "red fox"]
+    held = word_matrix(np.array(["a b c", "c b", "b ~ c"], dtype=object), {"b": 0, "b c": 1})
+    np.testing.assert_array_equal(held.toarray(), [[1, 1], [1, 0], [1, 0]])
 
 
 def test_levels_that_no_row_holds_do_not_count(strings) -> None:
@@ -57,15 +41,3 @@ def test_sums_on_the_grid_do_not_depend_on_their_order() -> None:
     values = on_grid(rng.normal(0.0, 100.0, 2000))
     assert np.abs(values / GRID - np.round(values / GRID)).max() == 0.0
     assert {float(sum(rng.permutation(values))) for _ in range(20)} == {float(sum(values))}
-
-
-def test_text_is_told_from_categories_and_identifiers(strings) -> None:
-    rng = np.random.default_rng(0)
-    words = np.array(
-        ["bird", "hit", "wing", "left", "engine", "no", "damage", "seen", "on", "runway", "after", "landing"]
-    )
-    texts = [" ".join(rng.choice(words, 4)) for _ in range(200)]
-    assert is_text(strings(texts))
-    assert not is_text(strings([f"id{i}" for i in range(200)]))
-    assert not is_text(strings(["new york", "los angeles", "new orleans"] * 60))
-    assert not is_text(strings([f"family name{i}" for i in range(200)]))

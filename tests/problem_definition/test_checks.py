@@ -54,12 +54,11 @@ def test_a_column_that_tells_the_value() -> None:
 def test_a_text_of_its_own_in_every_row_tells_nothing() -> None:
     found = findings_of(CLEAN.assign(key=[f"k{i}" for i in range(N)]), CLASSES)
     assert "leakage" not in found
-    assert found["identifier_columns"].columns == ("key",)
 
 
 def test_running_numbers_are_identifiers_and_measurements_are_not() -> None:
     numbered = CLEAN.assign(row=RNG.permutation(N) + 1000)
-    assert findings_of(numbered, CLASSES)["identifier_columns"].columns == ("row",)
+    assert findings_of(numbered, CLASSES)["running_numbers"].columns == ("row",)
 
 
 def test_unequal_and_tiny_classes_are_named_as_the_user_wrote_them() -> None:

@@ -144,7 +144,7 @@ def _is_json(content_type: str) -> bool:
 
 def _about(model: Model, root: Path) -> dict[str, Any]:
     config, path = model.config, root / "model" / "metadata.json"
-    shown = ("name", "kind", "date_format", "example")
+    shown = ("name", "kind", "cell_format", "example")
     kept = ("name", "version", "task", "outputs", "classes", "threshold", "on_unknown", "limits", "rules")
     return {
         **{key: config[key] for key in kept},

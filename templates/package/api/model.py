@@ -72,7 +72,7 @@ class Model:
             # Whole numbers beyond the range of a double are left to `coerce`, which names the row
             with contextlib.suppress(OverflowError):
                 cells = np.array(cells, dtype=np.float64)
-        values: NDArray[Any] = coerce(cells, column["edge"], column["date_format"])
+        values: NDArray[Any] = coerce(cells, column["edge"], column["cell_format"])
         return values
 
     def unseen(self, values: Values) -> dict[str, list[int]]:

@@ -15,7 +15,14 @@ from api.problems import PROBLEMS, FieldError, Problem
 MAX_ERRORS = 20
 MAX_NAMED = 10
 _CELL_TYPES = frozenset({str, int, float, bool, type(None)})
-_JSON_TYPES = {"numeric": "number", "boolean": "boolean", "categorical": "string", "datetime": "string"}
+_JSON_TYPES = {
+    "numeric": "number",
+    "boolean": "boolean",
+    "categorical": "string",
+    "text": "string",
+    "identifier": "string",
+    "datetime": "string",
+}
 
 
 @dataclass
@@ -255,13 +262,17 @@ def example_request(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _column_schema(column: Mapping[str, Any], rules: Mapping[str, str]) -> dict[str, Any]:
+    types = [_JSON_TYPES[column["kind"]], "null"]
+    if column["cell_format"]:
+        # A number with its unit is text, a date in eight digits may be a number.
+        types += [kind for kind in ("string", "number") if kind not in types]
     schema: dict[str, Any] = {
-        "type": [_JSON_TYPES[column["kind"]], "null"],
+        "type": types,
         "description": rules.get(column["edge"], ""),
         "examples": [column["example"]],
     }
-    if column["kind"] == "datetime" and column["date_format"]:
-        schema["description"] += f" Written like {column['date_format']} (strptime)."
+    if column["cell_format"]:
+        schema["description"] += f" Written like {column['cell_format']}."
     return schema
 
 

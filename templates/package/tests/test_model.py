@@ -43,7 +43,7 @@ def odd_cells(column: Row, rows: list[Row]) -> list[Any]:
     if column["edge"] == "double":
         seen = [abs(float(row[column["name"]])) for row in rows if isinstance(row[column["name"]], (int, float))]
         return [None, *NUMBERS, 10 * max(seen, default=1.0)]
-    return [None, "", *(TIMES if column["date_format"] is None else [])]
+    return [None, "", *(TIMES if column["cell_format"] is None else [])]
 
 
 def test_samples_give_what_they_gave_at_export(model: Model, rows: list[Row], expected: list[Row]) -> None:

@@ -1,0 +1,144 @@
+"""Sums, differences, products and quotients of pairs of columns, chosen by what they tell of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl_wf.core.compat import Interval, StrOptions
+from automl_wf.core.schema import ColumnKind
+from automl_wf.core.table import Table
+from automl_wf.feature_engineering.arithmetic import Arithmetic
+from automl_wf.feature_engineering.base import Feature, Numbers
+from automl_wf.feature_engineering.numeric_scaler import NumericScaler
+from automl_wf.feature_engineering.table_transformer import (
+    Learnt,
+    TableTransformer,
+    columns_of,
+    draw_seed,
+    treat,
+)
+from automl_wf.problem_definition import Target
+
+
+class InteractionFeatures(TableTransformer):
+    """Add the most useful sums, differences, products and quotients of two columns of numbers.
+
+    Candidates are all pairs of the columns that a small gradient boosting on single columns gains most by; a second one
+    is given the candidates too, and those that it gains most by are made. All columns are handed on as they are, in
+    front.
+
+    Parameters
+    ----------
+    max_features : int, default=20
+        Features made.
+    max_columns : int, default=12
+        Columns that are paired.
+    scaling : "standard" or None, default="standard"
+        "standard": what is made is treated as `NumericalFeatureEngineering` treats numbers, so that a division by zero
+        leaves no gap and one by almost zero no extreme; where there were gaps, an indicator comes in addition. None:
+        numbers as they come, and a division by zero is missing.
+    random_state : int, RandomState or None, default=None
+        Seed of the rows that are judged, and of the boosting.
+
+    Attributes
+    ----------
+    feature_metadata_ : list of dict
+        Name, kind, parents and formula of each column that comes out.
+    schema_ : Schema
+        What each input column is.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Column names; only if X was a frame with names.
+
+    See Also
+    --------
+    FeatureSelection : Leaves out columns that tell nothing.
+    sklearn.preprocessing.PolynomialFeatures : All products, without regard to the target.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from automl_wf import InteractionFeatures
+    >>> X = pd.DataFrame(np.random.default_rng(0).normal(size=(300, 2)), columns=["a", "b"])
+    >>> features = InteractionFeatures(max_features=1, random_state=0).fit(X, X["a"] * X["b"])
+    >>> features.get_feature_names_out().tolist()
+    ['a', 'b', 'a_times_b']
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "max_features": [Interval(Integral, 1, None, closed="left")],
+        "max_columns": [Interval(Integral, 2, None, closed="left")],
+        "scaling": [StrOptions({"standard"}), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        max_features: int = 20,
+        max_columns: int = 12,
+        scaling: Literal["standard"] | None = "standard",
+        random_state: Any = None,
+    ) -> None:
+        self.max_features = max_features
+        self.max_columns = max_columns
+        self.scaling = scaling
+        self.random_state = random_state
+
+    @property
+    def _needs_target(self) -> bool:
+        return True
+
+    def _learn(self, table: Table, target: Target | None) -> Learnt:
+        columns = columns_of(table.schema, ColumnKind.NUMERIC)
+        kind = Arithmetic if self.scaling is None else ScaledArithmetic
+        n_classes = 1 if target is None else target.n_classes
+        pairs = kind(n_classes, max_columns=self.max_columns, max_features=self.max_features)
+        assigned = [(pairs, columns)] if len(columns) > 1 else []
+        seed = draw_seed(self.random_state)
+        return treat(table, columns, assigned, target=target, seed=seed, hand_on_all=True)
+
+
+class ScaledArithmetic(Arithmetic):
+    """What `Arithmetic` makes, without gaps and extremes.
+
+    Attributes
+    ----------
+    scaler_ : NumericScaler
+        Of the features that `Arithmetic` makes.
+    """
+
+    def fit(self, block: Numbers, y: NDArray[Any] | None = None, weight: Numbers | None = None) -> Self:
+        """Choose operators and pairs, and learn the scale of what they make."""
+        super().fit(block, y, weight)
+        self.scaler_ = NumericScaler().fit(self._unscaled(block))
+        self.n_features_out_ = self.scaler_.n_features_out_
+        return self
+
+    def _unscaled(self, block: Numbers) -> Numbers:
+        made = np.empty((len(block), len(self.pairs_)), order="F")
+        super().write(block, made)
+        return made
+
+    def write(self, block: Numbers, out: Numbers) -> None:
+        """Write the scaled features, then the indicators."""
+        self.scaler_.write(self._unscaled(block), out)
+
+    def features(self, input_names: Sequence[str]) -> list[Feature]:
+        """Named as those of `Arithmetic`, then `<name>_missing` for each indicator."""
+        made = super().features(input_names)
+        named = self.scaler_.features([f.name for f in made])
+        told = self.scaler_.features([f"({f.formula})" for f in made])
+        parents = [f.parents for f in made] + [made[j].parents for j in self.scaler_.gaps_]
+        return [
+            replace(name, formula=formula.formula, parents=of)
+            for name, formula, of in zip(named, told, parents, strict=True)
+        ]
