@@ -34,7 +34,7 @@ WHOLE = "nothing"
 #: Parts that are families of features, rows that they are judged on, and the model.
 FEATURES = ("words", "pairs", "effects", "codes", "arithmetic", "groups", "statistics", "calendar")
 FEATURE_ROWS = 20_000
-FEATURE_MODEL = ("lightgbm", {"learning_rate": 0.05, "view": "engineered"})
+FEATURE_MODEL = ("lightgbm", {"learning_rate": 0.1, "n_rounds": 300, "view": "engineered"})
 #: A run is given up after its budget and as many seconds more.
 GRACE_S = 300.0
 
