@@ -32,9 +32,9 @@ from benchmarks.systems import Ours
 
 WHOLE = "nothing"
 #: Parts that are families of features, rows that they are judged on, and the model.
-FEATURES = ("words", "pairs", "effects", "codes", "arithmetic", "groups", "statistics", "calendar")
+FEATURES = ("words", "pairs", "arithmetic", "statistics", "calendar")
 FEATURE_ROWS = 20_000
-FEATURE_MODEL = ("lightgbm", {"learning_rate": 0.1, "n_rounds": 300, "view": "engineered"})
+FEATURE_MODEL = {"learning_rate": 0.1, "n_rounds": 300, "feature_fraction": 0.6}
 #: A run is given up after its budget and as many seconds more.
 GRACE_S = 300.0
 
@@ -63,30 +63,13 @@ def _without_pairs() -> list[Any]:
     return [patch.object(plan, kind, _keeping(getattr(plan, kind), max_pairs=0)) for kind in kinds]
 
 
-def _without_effects() -> list[Any]:
-    """Categories have statistics of their own only, none beside the others."""
-    return _without_steps("CategoryEffects")
-
-
-def _without_codes() -> list[Any]:
-    """Whole numbers are quantities only, never codes."""
-    from automl_wf.feature_engineering import plan
-
-    return [patch.object(plan, "_MAX_CODED", 0)]
-
-
 def _without_arithmetic() -> list[Any]:
     return _without_steps("Arithmetic")
 
 
-def _without_groups() -> list[Any]:
-    """No number is held against what is usual in its group."""
-    return _without_steps("GroupStatistics")
-
-
 def _without_statistics() -> list[Any]:
     """Nothing is learnt from the target but the words of texts."""
-    return _without_steps("TargetStatistics", "CategoryEffects")
+    return _without_steps("TargetStatistics")
 
 
 def _without_calendar() -> list[Any]:
@@ -151,7 +134,7 @@ def _run(part: str, split: tables.Split, seed: int, options: argparse.Namespace)
         split = _fewer_rows(split, seed)
     whole = _steps_of(split) if part in FEATURES else None
     with ExitStack() as patches:
-        for change in [*PARTS[part](), *(_one_model() if options.features else [])]:
+        for change in [*PARTS[part](), *(_one_model(options.view) if options.features else [])]:
             patches.enter_context(change)
         if whole is not None and whole == _steps_of(split):
             return None
@@ -170,14 +153,16 @@ def _steps_of(split: tables.Split) -> str:
     return repr([[(s.transformer, s.positions) for s in recipe.steps] for recipe in plan.views.values()])
 
 
-def _one_model() -> list[Any]:
+def _one_model(view: str) -> list[Any]:
     """One configuration, no clock."""
     from automl_wf import workflow
 
     whole = workflow.shortlist_models
 
     def shortlist(*given: Any, **keywords: Any) -> Any:
-        return replace(whole(*given, **keywords), configurations=(("dummy", {}), FEATURE_MODEL))
+        return replace(
+            whole(*given, **keywords), configurations=(("dummy", {}), ("lightgbm", {**FEATURE_MODEL, "view": view}))
+        )
 
     settings = {"time_budget": None, "n_iter": 2, "preset": "fast"}
     return [patch.object(workflow, "shortlist_models", shortlist), patch.object(Ours, "settings", settings)]
@@ -210,10 +195,7 @@ PARTS: Mapping[str, Callable[[], list[Any]]] = {
     WHOLE: list,
     "words": _without_words,
     "pairs": _without_pairs,
-    "effects": _without_effects,
-    "codes": _without_codes,
     "arithmetic": _without_arithmetic,
-    "groups": _without_groups,
     "statistics": _without_statistics,
     "calendar": _without_calendar,
     "asking": _without_asking,
@@ -235,6 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tables", nargs="+", help="only these")
     parser.add_argument("--splits", type=int, default=1, help="splits of each table, seeds 0, 1, …")
     parser.add_argument("--features", action="store_true", help="families of features only, without clock and search")
+    parser.add_argument("--view", default="engineered", help="features that --features is about")
     parser.add_argument("--json", type=Path, default=Path("ablation.jsonl"), help="file of all runs")
     parser.add_argument("--one", nargs=3, metavar=("PART", "TABLE", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -266,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _in_own_process(options: argparse.Namespace, folder: Path | None, part: str, table: str, seed: int) -> Any:
     command = [sys.executable, "-m", "benchmarks.ablation", "--one", part, table, str(seed)]
     command += ["--budget", str(options.budget), *(["--data", str(folder)] if folder else [])]
-    command += ["--features"] if options.features else []
+    command += ["--features", "--view", options.view] if options.features else []
     run = subprocess.run(command, capture_output=True, text=True, timeout=options.budget + GRACE_S)
     if run.returncode:
         raise SystemExit(run.stderr)

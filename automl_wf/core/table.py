@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from automl_wf.core.coerce import to_string
 from automl_wf.core.schema import Schema
 
 
@@ -73,8 +71,9 @@ class Table:
         return out
 
     def strings(self, positions: Sequence[int]) -> list[Strings]:
-        """Columns as text: those of edge "string", and numbers as `coerce` writes them, missing ones as ""."""
-        return [c if isinstance(c, Strings) else _written(c) for c in (self.cells[p] for p in positions)]
+        """Columns of edge "string"."""
+        columns = [self.cells[p] for p in positions]
+        return [c for c in columns if isinstance(c, Strings)]
 
     def times(self, positions: Sequence[int]) -> NDArray[np.int64]:
         """Columns of edge "int64" side by side, of shape (n_rows, len(positions))."""
@@ -87,8 +86,3 @@ class Table:
         cells = self.cells[position]
         assert not isinstance(cells, Strings)
         return cells
-
-
-def _written(cells: NDArray[Any]) -> Strings:
-    codes, distinct = pd.factorize(cells, use_na_sentinel=False)
-    return Strings(codes.astype(np.int32), to_string(distinct.tolist()))

@@ -1,7 +1,7 @@
 """What every feature transformer has in common: it turns one block of columns into one block of doubles.
 
 A block holds columns of one edge: numbers (float64, NaN is missing), strings (codes into levels, "" is missing) or
-times (int64 microseconds, the smallest int64 is missing); or strings and numbers side by side.
+times (int64 microseconds, the smallest int64 is missing).
 """
 
 from __future__ import annotations
@@ -20,17 +20,7 @@ from automl_wf.core.table import Strings
 FeatureKind = Literal["numeric", "indicator", "code", "level", "statistic", "word", "calendar", "cycle", "constant"]
 Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Mixed:
-    """Columns of strings and columns of numbers, of the same rows."""
-
-    texts: Sequence[Strings]
-    numbers: Numbers
-
-
-Block = Numbers | Times | Sequence[Strings] | Mixed
+Block = Numbers | Times | Sequence[Strings]
 B = TypeVar("B", bound=Block)
 
 
@@ -119,8 +109,6 @@ class FeatureTransformer(TransformerMixin, BaseEstimator, ABC, Generic[B]):  # t
 
 def n_rows(block: Block) -> int:
     """Rows of a block; 0 for a block of no string columns."""
-    if isinstance(block, Mixed):
-        return len(block.numbers)
     if isinstance(block, np.ndarray):
         return len(block)
     return len(block[0].codes) if len(block) else 0

@@ -15,13 +15,11 @@ from automl_wf.core.schema import Column, ColumnKind, Edge, Schema
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.feature_engineering.arithmetic import Arithmetic
-from automl_wf.feature_engineering.base import Block, Feature, FeatureTransformer, Mixed, Numbers, seen_levels
+from automl_wf.feature_engineering.base import Block, Feature, FeatureTransformer, Numbers, seen_levels
 from automl_wf.feature_engineering.category_codes import CategoryCodes
-from automl_wf.feature_engineering.category_effects import CategoryEffects
 from automl_wf.feature_engineering.civil_time import varying_parts
 from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
 from automl_wf.feature_engineering.datetime_parts import DatetimeParts
-from automl_wf.feature_engineering.group_statistics import GroupStatistics
 from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
@@ -32,11 +30,6 @@ from automl_wf.feature_engineering.word_weights import WordWeights
 _MAX_ONE_HOT_LEVELS = 50
 _MAX_ONE_HOT_WIDTH = 1000
 _MAX_WORDS = 500
-#: Joint effects take about 0.1 µs for each cell and part of the cross-fit.
-_MAX_CROSSED_CELLS = 4_000_000
-#: Whole numbers may be codes if there are so many distinct ones, each in so many rows on average; the graph writes
-#: whole numbers of up to 15 digits as text.
-_CODED_LEVELS, _ROWS_PER_CODE, _MAX_CODED, _LARGEST_CODE = (10, 20_000), 4, 20, 1e15
 _ROWS_AT_ONCE = 1 << 12
 _CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
 
@@ -53,25 +46,19 @@ class Step:
         The columns, by their place in the schema; all of one edge.
     names : tuple of str
         Their names.
-    edge : {"double", "string", "int64", "mixed"}
-        The edge they share; "string" where numbers are read as text; "mixed": text, then numbers.
-    numbers : frozenset of int
-        The positions of numbers among the columns of edge "string" or "mixed".
+    edge : {"double", "string", "int64"}
+        The edge they share.
     """
 
     transformer: FeatureTransformer[Any]
     positions: tuple[int, ...]
     names: tuple[str, ...]
-    edge: Edge | Literal["mixed"]
-    numbers: frozenset[int] = frozenset()
+    edge: Edge
 
     def read(self, table: Table) -> Block:
         """The block of the table that the transformer is given."""
         if self.edge == "double":
             return table.numbers(self.positions)
-        if self.edge == "mixed":
-            texts = [p for p in self.positions if p not in self.numbers]
-            return Mixed(table.strings(texts), table.numbers([p for p in self.positions if p in self.numbers]))
         return table.strings(self.positions) if self.edge == "string" else table.times(self.positions)
 
     def fit(self, table: Table, y: NDArray[Any] | None, weight: Numbers | None, seed: int) -> Step:
@@ -319,7 +306,6 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     numbers = schema.of_kind(ColumnKind.NUMERIC, ColumnKind.BOOLEAN)
     categories = schema.of_kind(ColumnKind.CATEGORICAL, ColumnKind.TEXT)
     texts = schema.of_kind(ColumnKind.TEXT)
-    coded = _coded(schema, table)
     measured = schema.of_kind(ColumnKind.NUMERIC)
     times = schema.of_kind(ColumnKind.DATETIME)
     vocabularies = [seen_levels(column) for column in table.strings(_positions(categories))]
@@ -333,69 +319,31 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     n_targets = n_classes if task.is_classification else 1
     statistics = TargetStatistics(n_targets)
     words = _step(WordStatistics(n_targets), texts)
-    crossing = _crossing(n_targets, categories, table)
     pairs = _step(Arithmetic(n_targets), measured) if len(measured) > 1 else ()
-    within = _step(GroupStatistics(n_targets), (*categories, *measured)) if categories and measured else ()
     n_words = max(50, _MAX_WORDS // max(len(texts), 1))
     one_hot = OneHot(max_levels=min(_MAX_ONE_HOT_LEVELS, max(5, _MAX_ONE_HOT_WIDTH // max(len(categories), 1))))
     dense = (
         *_step(NumericScaler(), numbers),
         *_step(one_hot, categories),
         *_step(statistics, many),
-        *(crossing if many else ()),
         *_step(WordWeights(max_words=n_words, max_pairs=n_words // 3), texts),
         *_step(DatetimeCycles(zones, parts), times),
     )
-    learnt = (*_step(statistics, categories), *crossing, *words)
+    learnt = (*_step(statistics, categories), *words)
     tree = Recipe("tree", (*passed, *codes, *calendar), "F", anchor)
     target = Recipe("target", (*passed, *learnt, *calendar), "F", anchor) if learnt else tree
     engineered = tree
-    if learnt or pairs or coded:
-        known = (*categories, *coded)
-        told = (*_step(statistics, known), *_crossing(n_targets, known, table), *words)
-        engineered = Recipe("engineered", (*passed, *codes, *told, *pairs, *within, *calendar), "F", anchor)
+    if learnt or pairs:
+        engineered = Recipe("engineered", (*passed, *codes, *learnt, *pairs, *calendar), "F", anchor)
     return FeaturePlan(
         {"tree": tree, "target": target, "engineered": engineered, "dense": Recipe("dense", dense, "C", anchor)}
     )
 
 
 def _step(transformer: FeatureTransformer[Any], columns: Sequence[Column]) -> tuple[Step, ...]:
-    """One step; where a transformer of text is given numbers, they are read as text."""
     if not columns:
         return ()
-    edge: Edge | Literal["mixed"] = columns[0].edge
-    if isinstance(transformer, (TargetStatistics, CategoryEffects)):
-        edge = "string"
-    elif isinstance(transformer, GroupStatistics):
-        edge = "mixed"
-    is_told_apart = edge in ("string", "mixed")
-    numbers = frozenset(c.position for c in columns if is_told_apart and c.edge == "double")
-    return (Step(transformer, _positions(columns), tuple(c.name for c in columns), edge, numbers),)
-
-
-def _crossing(n_targets: int, columns: Sequence[Column], table: Table) -> tuple[Step, ...]:
-    """Joint effects of several columns, where they are not too many cells."""
-    if len(columns) < 2 or table.n_rows * len(columns) > _MAX_CROSSED_CELLS:
-        return ()
-    return _step(CategoryEffects(n_targets), columns)
-
-
-def _coded(schema: Schema, table: Table) -> tuple[Column, ...]:
-    """Columns of whole numbers that may be codes: many distinct ones, each in several rows. Those with most first."""
-    least, most = _CODED_LEVELS
-    found = [
-        c
-        for c in schema.of_kind(ColumnKind.NUMERIC)
-        if least <= c.n_unique <= min(most, (table.n_rows - c.n_missing) / _ROWS_PER_CODE)
-        and _are_whole(table.numbers([c.position]))
-    ]
-    chosen = sorted(found, key=lambda c: -c.n_unique)[:_MAX_CODED]
-    return tuple(sorted(chosen, key=lambda c: c.position))
-
-
-def _are_whole(numbers: Numbers) -> bool:
-    known = numbers[~np.isnan(numbers)]
-    return bool((known == np.floor(known)).all() and (np.abs(known) < _LARGEST_CODE).all())
+    return (Step(transformer, _positions(columns), tuple(c.name for c in columns), columns[0].edge),)
 
 
 def _positions(columns: Sequence[Column]) -> tuple[int, ...]:

@@ -11,10 +11,8 @@ from automl_wf.core.graph import GraphBuilder
 from automl_wf.feature_engineering import (
     arithmetic_onnx,
     category_codes_onnx,
-    category_effects_onnx,
     datetime_cycles_onnx,
     datetime_parts_onnx,
-    group_statistics_onnx,
     numeric_pass_onnx,
     numeric_scaler_onnx,
     one_hot_onnx,
@@ -25,10 +23,8 @@ from automl_wf.feature_engineering import (
 from automl_wf.feature_engineering.arithmetic import Arithmetic
 from automl_wf.feature_engineering.base import FeatureTransformer
 from automl_wf.feature_engineering.category_codes import CategoryCodes
-from automl_wf.feature_engineering.category_effects import CategoryEffects
 from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
 from automl_wf.feature_engineering.datetime_parts import DatetimeParts
-from automl_wf.feature_engineering.group_statistics import GroupStatistics
 from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
@@ -44,11 +40,9 @@ EMIT: dict[type[FeatureTransformer[Any]], Callable[[Any, GraphBuilder, list[str]
     CategoryCodes: category_codes_onnx.emit,
     OneHot: one_hot_onnx.emit,
     TargetStatistics: target_statistics_onnx.emit,
-    CategoryEffects: category_effects_onnx.emit,
     WordWeights: word_weights_onnx.emit,
     WordStatistics: word_statistics_onnx.emit,
     Arithmetic: arithmetic_onnx.emit,
-    GroupStatistics: group_statistics_onnx.emit,
     DatetimeParts: datetime_parts_onnx.emit,
     DatetimeCycles: datetime_cycles_onnx.emit,
 }
@@ -85,25 +79,5 @@ def emit_view(view: FittedView, builder: GraphBuilder, numeric: Numeric, column:
 
 
 def _emit_step(step: Step, builder: GraphBuilder, numeric: Numeric, column: OneColumn) -> str:
-    if step.edge == "double":
-        inputs = [numeric(step.positions)]
-    elif step.edge == "mixed":
-        texts = [column(p) for p in step.positions if p not in step.numbers]
-        inputs = [*texts, numeric([p for p in step.positions if p in step.numbers])]
-    else:
-        inputs = [_as_text(builder, numeric([p])) if p in step.numbers else column(p) for p in step.positions]
+    inputs = [numeric(step.positions)] if step.edge == "double" else [column(p) for p in step.positions]
     return EMIT[type(step.transformer)](step.transformer, builder, inputs)
-
-
-def _as_text(builder: GraphBuilder, value: str) -> str:
-    """Whole numbers as `coerce` writes them, missing ones as ""; anything else was never seen in a column of codes."""
-    is_whole = builder.op(
-        "And",
-        builder.op("Equal", value, builder.op("Floor", value)),
-        builder.op("Less", builder.op("Abs", value), builder.constant(1e15)),
-    )
-    whole = builder.op("Where", is_whole, value, builder.constant(0.0))
-    digits = builder.cast(builder.cast(whole, "int64"), "string")
-    missing, other = (builder.constant(np.array(text, dtype=object)) for text in ("", "~"))
-    rest = builder.op("Where", builder.op("IsNaN", value), missing, other)
-    return builder.op("Where", is_whole, digits, rest)

@@ -10,7 +10,6 @@ import pytest
 
 from automl_wf.core.graph import GraphBuilder
 from automl_wf.core.table import Strings
-from automl_wf.feature_engineering.base import Mixed
 from automl_wf.feature_engineering.view_onnx import EMIT
 
 
@@ -25,12 +24,7 @@ def run_transformer(transformer: Any, block: Any) -> np.ndarray:
     import onnxruntime
 
     builder = GraphBuilder()
-    if isinstance(block, Mixed):
-        texts = [builder.input(f"t{j}", "string") for j in range(len(block.texts))]
-        inputs = [*texts, builder.input("numbers", "double", block.numbers.shape[1])]
-        feed = {name: text.values()[:, None] for name, text in zip(texts, block.texts, strict=True)}
-        feed["numbers"] = block.numbers
-    elif isinstance(block, np.ndarray) and block.dtype == np.float64:
+    if isinstance(block, np.ndarray) and block.dtype == np.float64:
         inputs = [builder.input("numbers", "double", block.shape[1])]
         feed = {"numbers": block}
     else:
