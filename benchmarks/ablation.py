@@ -275,6 +275,8 @@ def report(board: pd.DataFrame, parts: list[str]) -> str:
     rows = []
     for part in parts[1:]:
         ratio = np.log(errors[part] / errors[WHOLE]).dropna()
+        # Tables that hold nothing of the part say nothing about it.
+        ratio = ratio[ratio != 0.0]
         spread = float(ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else float("nan")
         rows.append(
             {
