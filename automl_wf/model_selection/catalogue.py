@@ -132,7 +132,7 @@ _SMALL_PLAIN = _lightgbm(0.0079, 8, 24, 0.940, 0.815, False, 0.437, 0.300, 0.029
 _WIDE_PLAIN = _lightgbm(0.0154, 68, 1, 0.619, 0.963, False, 0.164, 0.694, 68.9, 0.124, 17, 30)
 # Configurations on engineered features were published for such.
 _LIGHTGBM = (
-    _on("engineered", _SMALL_EXTRA),
+    _SMALL_EXTRA,
     _on("target", _LARGE_PLAIN),
     _LARGE_EXTRA,
     _MEDIUM_PLAIN,

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from automl_wf.core.tasks import Task
-from automl_wf.model_selection.base import ModelSpec
+from automl_wf.model_selection.base import VIEW, ModelSpec
 from automl_wf.model_selection.catalogue import with_learning_rate_floor
 
 _BOOSTERS = ("lightgbm", "xgboost", "catboost")
 _LINEAR = ("logistic_regression", "linear_regression", "ridge", "lasso")
 _FORESTS = ("random_forest", "extra_trees")
-_FEW_ROWS, _MANY_ROWS = 2_000, 5_000
+_FEW_ROWS, _MANY_ROWS, _FEW_CLASSES = 2_000, 5_000, 10
 #: Rows and configurations: more would overfit the validation rows (AutoGluon's patience table).
 _ROWS, _CONFIGURATIONS = (100, 500, 2500, 10_000, 100_000), (4, 8, 15, 40, 100)
 #: Places between a model's configurations in the order of trials.
@@ -293,6 +293,10 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
         return tuple({"n_estimators": n_trees, **params} for params in portfolio)
     if spec.name not in _BOOSTERS:
         return tuple(portfolio)
+    is_engineered = any(params.get(VIEW) == "engineered" for params in portfolio)
+    if is_engineered and profile.n_rows < _MANY_ROWS and profile.n_classes <= _FEW_CLASSES:
+        # Few rows cannot show a tree what a quotient or a difference says at once; many classes make such views slow.
+        portfolio = ({**portfolio[0], VIEW: "engineered"}, *portfolio[1:])
     if profile.n_rows >= _MANY_ROWS:
         # Many rows fill many leaves; trees of a few leaves need more rounds than there is time for. Random thresholds
         # guard against noise, which many rows average out: they take turns with searched ones, and come second.

@@ -158,3 +158,12 @@ def test_ranking_tries_every_objective() -> None:
     objectives = [params["objective"] for name, params in order if name == "lightgbm"]
     assert set(objectives[:3]) == {"rank_xendcg", "lambdarank", "regression"}
     assert order[1][0] == "ridge"
+
+
+def test_few_rows_of_few_classes_begin_with_arithmetic() -> None:
+    def first_view(**facts: Any) -> Any:
+        return recommended(**facts)["lightgbm"].configurations[0].get("view")
+
+    assert first_view(n_rows=300) == "engineered"
+    assert first_view(n_rows=300, task=Task.MULTICLASS, n_classes=30) is None
+    assert first_view(n_rows=50_000) != "engineered"
