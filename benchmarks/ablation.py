@@ -217,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tables", nargs="+", help="only these")
     parser.add_argument("--splits", type=int, default=1, help="splits of each table, seeds 0, 1, …")
     parser.add_argument("--features", action="store_true", help="families of features only, without clock and search")
-    parser.add_argument("--view", default="engineered", help="features that --features is about")
+    parser.add_argument("--view", default="engineered", help="features that --features is about; a --json file each")
     parser.add_argument("--json", type=Path, default=Path("ablation.jsonl"), help="file of all runs")
     parser.add_argument("--one", nargs=3, metavar=("PART", "TABLE", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)

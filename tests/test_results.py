@@ -9,9 +9,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from automl_wf import WorkflowClassifier
+from automl_wf import WorkflowClassifier, WorkflowRegressor
 from automl_wf.bayesian_hpo import Configuration, Trial
 from automl_wf.results import _pareto_front, cv_results, history, leaderboard, subject_of
 
@@ -126,3 +127,21 @@ def test_what_is_pickled_for_a_package_holds_no_training_rows(model: WorkflowCla
     assert subject.categories["plan"] == ["free", "pro", "team"]
     most_important = model.interpretation_.importances[0].column
     assert next(iter(subject.drift["features"])) == most_important
+
+
+def test_features_are_told_with_their_share_of_the_gain_and_unused_columns_with_the_reason() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    frame = pd.DataFrame({"x": x, "noise": rng.normal(size=200), "copy": x, "same": 1.0})
+    frame["key"] = [f"order {i:04d}" for i in range(200)]
+    model = WorkflowRegressor(time_budget=None, n_iter=3, estimators=["lightgbm"], random_state=0, verbose=0)
+    features = model.fit(frame, 3.0 * x + rng.normal(size=200)).feature_metadata_.set_index("name")
+    kept = features[features["is_kept"]]
+    assert list(kept.index) == list(model.get_feature_names_out())
+    assert kept["importance"].sum() == pytest.approx(1.0)
+    assert kept["importance"]["x"] > kept["importance"]["noise"]
+    assert features[~features["is_kept"]]["reason"].to_dict() == {
+        "copy": "repeats another column",
+        "same": "one value only",
+        "key": "another value in every row",
+    }

@@ -291,8 +291,9 @@ def _read_column(series: pd.Series, kind: ColumnKind, cell_format: str | None, n
             return _read_strings(series)
         return _read_times(series, cell_format)
     except coerce.CellError as error:
+        expected = "true or false, yes or no, or a number" if kind is ColumnKind.BOOLEAN else error.expected
         raise InvalidCell(
-            f"Column {name!r} is {kind.value}: expected {error.expected} in row {error.row}, got {error.value!r}. "
+            f"Column {name!r} is {kind.value}: expected {expected} in row {error.row}, got {error.value!r}. "
             "Correct the cell or make it missing; to change the kind of the column, fit again with "
             f"schema={{{name!r}: 'categorical'}}."
         ) from None

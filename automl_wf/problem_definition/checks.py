@@ -69,7 +69,7 @@ def leakage(view: DataView) -> Iterator[Finding]:
         )
 
 
-def identifiers(view: DataView) -> Iterator[Finding]:
+def running_numbers(view: DataView) -> Iterator[Finding]:
     """Numbers with another value in every row, all steps alike; text of this kind is no feature from the start."""
     names = []
     for column in view.table.schema.used:
@@ -154,7 +154,7 @@ def skewed_target(view: DataView) -> Iterator[Finding]:
 #: Every check, in the order they are run.
 CHECKS: tuple[Callable[[DataView], Iterator[Finding]], ...] = (
     leakage,
-    identifiers,
+    running_numbers,
     imbalance,
     tiny_classes,
     few_rows,
