@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 _NOT_YET = {
     "business": "Pass the costs as a scorer: scoring=make_scorer(…).",
     "sensitive": "Compare groups with evaluate(X_test[rows], y_test[rows]).",
-    "checkpoint": "A fit that is stopped has to be started again.",
 }
 
 
@@ -91,7 +90,10 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     on_unknown : {"ignore", "warn", "raise"}, default="ignore"
         What `predict` does about categories not seen in `fit`.
     checkpoint : path, default=None
-        Folder from which a later `fit` goes on. Not in this version.
+        Folder for a journal of trials. A `fit` that was killed goes on from it when it is called again with the same
+        data and parameters, and loses at most the trial in flight; with `time_budget=None` it ends with the very model
+        that the uninterrupted one would have had. The budget is that of each call. Trials are pickled: use a folder
+        that only you can write to.
     n_jobs : int, default=None
         Threads. None: all that the cgroup grants, or 1 inside another joblib loop; -1: all.
     random_state : int, RandomState or None, default=None
@@ -255,7 +257,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
         """Search, blend, evaluate and explain, all within `time_budget`.
 
-        Always starts afresh, and writes nothing.
+        Always starts afresh, and writes nothing, unless `checkpoint` names a folder.
 
         Parameters
         ----------

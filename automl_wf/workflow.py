@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.utils import check_random_state
 
 from automl_wf.bayesian_hpo import Configuration, SearchRules, Tuning, tune
 from automl_wf.core.budget import Budget
+from automl_wf.core.checkpoint import Journal
 from automl_wf.core.compat import free_memory, usable_threads
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.folds import FoldCache, Folds
@@ -27,7 +29,7 @@ from automl_wf.core.tasks import Task
 from automl_wf.core.validation import read_bytes, read_groups, read_weights
 from automl_wf.data_preparation import DataPlan, Rows, arrange_rows, prepare_data
 from automl_wf.data_preparation.splitting import time_order
-from automl_wf.deployment.subject import fingerprint
+from automl_wf.deployment.subject import fingerprint, installed_version
 from automl_wf.evaluation import Evaluation, evaluate
 from automl_wf.evaluation.bias_correction import bias_corrected
 from automl_wf.evaluation.reference import drift_reference
@@ -158,10 +160,17 @@ class ModelDevelopmentWorkflow:
             raise InvalidParameter(f"problem_config may hold {sorted(DEFAULTS)}. Got {unknown!r} among them instead.")
         self.agents = dict(AGENTS)
         self.config: dict[str, Any] = {**DEFAULTS, **(problem_config or {})}
-        self.seed = int(check_random_state(self.config["random_state"]).randint(2**31 - 1))
+        self._journal = None if self.config["checkpoint"] is None else Journal(self.config["checkpoint"])
+        self.seed = self._first_seed()
         self.n_jobs = usable_threads(self.config["n_jobs"])
         self.memory_limit = read_bytes(self.config["memory_limit"], "memory_limit")
         self._begin()
+
+    def _first_seed(self) -> int:
+        """The seed asked for; where none is, that of the fit to go on with."""
+        if self.config["random_state"] is None and self._journal is not None and self._journal.seed is not None:
+            return self._journal.seed
+        return int(check_random_state(self.config["random_state"]).randint(2**31 - 1))
 
     def _begin(self) -> None:
         """Nothing is done yet, and the clock starts."""
@@ -224,7 +233,7 @@ class ModelDevelopmentWorkflow:
                 findings=sort_findings(
                     [*problem.findings, *plan.findings, *_search_findings(tuning, evaluation, self.config)]
                 ),
-                decisions=_decisions(problem, plan, shortlist, tuning),
+                decisions=_decisions(problem, plan, shortlist, tuning, cache.thinned),
                 timings={**self.metrics["seconds"], "total": self.budget.elapsed()},
                 created=started.isoformat(timespec="seconds"),
                 seed=self.seed,
@@ -324,7 +333,7 @@ class ModelDevelopmentWorkflow:
             rows = arrange_rows(data.table, data.target.values, data.weight, data.group, in_order=in_order)
             if problem.task is Task.RANKING:
                 rows = _by_query(rows)
-            table = data.table.take(rows.index)
+            table = data.table if rows.is_as_given else data.table.take(rows.index)
             n_folds = _forecast_folds(table, problem, self.budget, self.n_jobs, self.config["preset"])
             plan = prepare_data(
                 problem, data.table, rows, cv=self.config["cv"], n_folds=n_folds, seed=self.seed % 2**31
@@ -410,6 +419,8 @@ class ModelDevelopmentWorkflow:
             ]
             is_brief = n_rows <= SMALL_ROWS and n_iter is None and self.config["preset"] != "best"
             listed = is_brief or self.config["recipe"] is not None
+            if self._journal is not None:
+                self._journal.begin(_dependencies(problem, shortlist, cache, self.config), seed=self.seed)
             tuning = tune(
                 cache,
                 problem.task,
@@ -423,6 +434,7 @@ class ModelDevelopmentWorkflow:
                 seed=self.seed,
                 n_jobs=self.n_jobs,
                 max_seconds_per_row=self.config["max_predict_time"],
+                journal=self._journal,
                 on_trial=lambda trial, record: self._progress.trial(
                     trial.configuration.model,
                     trial.score,
@@ -530,8 +542,16 @@ class ModelDevelopmentWorkflow:
         if self.budget.seconds is None or table.n_rows <= SMALL_ROWS:
             return None
         plan: DataPlan = self.artifacts["data_preparation"]
+        growth = table.n_rows / (self._search_rows(table) or table.n_rows)
         per_round = len(plan.folds) * _seconds_per_round(table, problem, self.n_jobs)
-        return 0.25 * self.budget.seconds / per_round
+        return growth * FAIR_SHARE * self.budget.seconds / per_round
+
+    def _search_rows(self, table: Table) -> int | None:
+        """Rows that configurations are compared on, where all of them would leave too few rounds; None: all."""
+        if self.budget.seconds is None or table.n_rows <= HOLD_OUT_ROWS:
+            return None
+        rounds = FAIR_SHARE * self.budget.seconds / _seconds_per_tree(table, self.n_jobs)
+        return None if rounds >= FEWEST_ROUNDS else max(int(table.n_rows * rounds / FEWEST_ROUNDS), HOLD_OUT_ROWS)
 
     def _fold_cache(self, problem: Problem, rows: Rows, table: Table, folds: Folds, features: FeaturePlan) -> FoldCache:
         # Without a clock nothing may depend on the machine.
@@ -547,6 +567,8 @@ class ModelDevelopmentWorkflow:
             units=rows.group if rows.group is not None else rows.copies,
             seed=self.seed,
             memory_limit=memory / 4,
+            max_rows=self._search_rows(table),
+            has_classes=problem.classes is not None,
         )
 
     def _keep(
@@ -646,6 +668,8 @@ DEFAULTS: dict[str, Any] = {
 SMALL_ROWS = 2_000
 #: From this many rows on a hold-out part is large enough to compare models by.
 HOLD_OUT_ROWS = 20_000
+#: One model's share of the time; where it affords fewer boosting rounds than this, models are compared on fewer rows.
+FAIR_SHARE, FEWEST_ROUNDS = 0.25, 100
 #: Folds of a preset; five for the others.
 FOLDS = {"best": 8}
 #: More configurations than this are never worth their time in one fit.
@@ -686,11 +710,15 @@ def _forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int,
 
 
 def _seconds_per_round(table: Table, problem: Problem, n_jobs: int) -> float:
-    """One boosting round on all rows, from a cost model that was measured on two threads."""
-    n_columns = max(len(table.schema.used), 1)
-    tree = 0.7e-3 + 2.2e-3 * table.n_rows * n_columns / 1e6
+    """One boosting round on all rows."""
     trees_per_round = problem.n_classes if problem.task is Task.MULTICLASS else 1
-    return tree * trees_per_round * (2.0 / max(n_jobs, 1))
+    return trees_per_round * _seconds_per_tree(table, n_jobs)
+
+
+def _seconds_per_tree(table: Table, n_jobs: int) -> float:
+    """One tree of boosting on all rows, from a cost model that was measured on two threads."""
+    n_columns = max(len(table.schema.used), 1)
+    return (0.7e-3 + 2.2e-3 * table.n_rows * n_columns / 1e6) * (2.0 / max(n_jobs, 1))
 
 
 def _is_time_ordered(data: Data) -> bool:
@@ -752,6 +780,29 @@ def _without_spares(tuning: Tuning) -> Tuning:
     return replace(tuning, trials=trials, fold_blend=tuning.blend)
 
 
+def _dependencies(
+    problem: Problem, shortlist: Shortlist, cache: FoldCache, config: Mapping[str, Any]
+) -> dict[str, str]:
+    """What the trials of a fit depend on: a journal with anything else in it is of another fit."""
+
+    def digest(*arrays: NDArray[Any] | None) -> str:
+        return sha256(b"".join(b"-" if a is None else np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
+
+    splits = [part for split in cache.folds.splits for part in split]
+    return {
+        "table": fingerprint(cache.table.cells),
+        "kinds of columns": repr([(c.name, c.kind.value, c.is_used) for c in cache.table.schema.columns]),
+        "target": digest(cache.y),
+        "weights or groups": digest(cache.weight, cache.group),
+        "folds": digest(*splits),
+        "task": problem.task.value,
+        "scoring": problem.scoring.name,
+        "estimators": repr(config["estimators"]),
+        "models": repr(sorted(shortlist.specs)),
+        "version": f"{installed_version('automl-wf')}, lightgbm {installed_version('lightgbm')}",
+    }
+
+
 def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str, Any]) -> list[Finding]:
     found = []
     failed = [t for t in tuning.trials if t.status == "failed"]
@@ -772,6 +823,15 @@ def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str
                 "info",
                 f"The time budget ended the search after {len(tuning.trials)} of {config['n_iter']} configurations.",
                 "Set time_budget=None for a result that repeats bit by bit.",
+            )
+        )
+    if tuning.unwritten:
+        found.append(
+            Finding(
+                "checkpoint_incomplete",
+                "warning",
+                f"A trial could not be written to the checkpoint and would be run again: {tuning.unwritten[:200]}",
+                "Estimators of your own must be picklable; check the space left in the folder.",
             )
         )
     if all(t.configuration.source == "baseline" for t in tuning.trials if t.status == "ok"):
@@ -795,7 +855,13 @@ def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str
     return found
 
 
-def _decisions(problem: Problem, plan: DataPlan, shortlist: Shortlist, tuning: Tuning) -> tuple[Decision, ...]:
+def _decisions(
+    problem: Problem,
+    plan: DataPlan,
+    shortlist: Shortlist,
+    tuning: Tuning,
+    thinned: Mapping[str, tuple[int, int]],
+) -> tuple[Decision, ...]:
     models = ", ".join(f"{m.name} ({m.weight:.2f})" for m in tuning.blend.members)
     return (
         Decision("problem_definition", f"task: {problem.task.value}", f"target {problem.target_name!r}"),
@@ -803,11 +869,20 @@ def _decisions(problem: Problem, plan: DataPlan, shortlist: Shortlist, tuning: T
         Decision("data_preparation", f"folds: {plan.folds.description}", f"{plan.n_rows} rows"),
         Decision("data_preparation", f"classes: {plan.imbalance}", "class shares"),
         *(Decision("model_selection", f"model: {r.name}", r.reason) for r in shortlist.recommendations),
+        *(
+            Decision("bayesian_hpo", f"view {view}: compared on {some:,} of {all_:,} rows", "time and memory")
+            for view, (some, all_) in thinned.items()
+        ),
         Decision(
             "bayesian_hpo", f"ensemble ({tuning.choice.strategy}): {models}", "best on rows not used for its weights"
         ),
         Decision("bayesian_hpo", f"final models: {tuning.finish}", f"{plan.n_rows} rows"),
-        Decision("bayesian_hpo", f"search ended: {tuning.ended}", f"{len(tuning.trials)} configurations"),
+        Decision(
+            "bayesian_hpo",
+            f"search ended: {tuning.ended}",
+            f"{len(tuning.trials)} configurations"
+            + (f", {tuning.n_resumed} of them from the checkpoint" if tuning.n_resumed else ""),
+        ),
     )
 
 

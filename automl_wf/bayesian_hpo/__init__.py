@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
 from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
 from automl_wf.core.budget import Budget
+from automl_wf.core.checkpoint import Journal
 from automl_wf.core.folds import FoldCache
 from automl_wf.core.metrics import Scoring
 from automl_wf.core.tasks import Task
@@ -55,6 +56,10 @@ class Tuning:
         How the final models were fitted, in words.
     score_time_s : float
         Longest time that the metric has taken on all held-out rows.
+    n_resumed : int
+        Trials that came from a journal.
+    unwritten : str
+        Why a trial could not be written to the journal; empty if all were, or there is none.
     """
 
     trials: tuple[Trial, ...]
@@ -68,6 +73,8 @@ class Tuning:
     is_clock_limited: bool
     finish: str
     score_time_s: float = 0.0
+    n_resumed: int = 0
+    unwritten: str = ""
 
     @property
     def baseline(self) -> Trial:
@@ -95,6 +102,7 @@ def tune(
     n_jobs: int,
     max_seconds_per_row: float | None = None,
     on_trial: Callable[[Trial, SearchRecord], None] = lambda trial, record: None,
+    journal: Journal | None = None,
 ) -> Tuning:
     """Search, blend and fit.
 
@@ -120,6 +128,8 @@ def tune(
         Seconds per row that a prediction may take.
     on_trial : callable
         Told of each trial.
+    journal : Journal or None
+        Where trials are found and kept.
 
     Returns
     -------
@@ -139,7 +149,8 @@ def tune(
         best = sorted((t for t in record.trials if t.status == "ok"), key=lambda t: -t.score)[:REFITTED]
         if keeps_folds or search_budget.seconds is None:
             return 0.0
-        return min(sum(_refit_s(cache, trial) for trial in best), REFIT_SHARE * search_budget.seconds)
+        most = REFIT_SHARE * search_budget.seconds
+        return min(sum(s for trial in best if (s := _refit_s(objective, trial)) <= most), most)
 
     record = run_search(
         objective,
@@ -149,6 +160,7 @@ def tune(
         seed=seed,
         on_trial=on_trial,
         finishing_s=finishing_s,
+        journal=journal,
     )
     best = record.best
     if best is None:
@@ -181,6 +193,8 @@ def tune(
         is_clock_limited=record.is_clock_limited,
         finish=finish,
         score_time_s=objective.score_time_s,
+        n_resumed=record.n_resumed,
+        unwritten=record.unwritten,
     )
 
 
@@ -232,7 +246,7 @@ def _finish(
     failures = []
     for i in sorted(range(len(chosen)), key=lambda i: -chosen[i][1]):
         trial, weight, scale = chosen[i]
-        if budget.is_limited and _refit_s(objective.cache, trial) > budget.left():
+        if budget.is_limited and _refit_s(objective, trial) > budget.left():
             continue
         try:
             part = objective.refit(trial, budget=budget)
@@ -255,10 +269,10 @@ def _finish(
     )
 
 
-def _refit_s(cache: FoldCache, trial: Trial) -> float:
+def _refit_s(objective: Objective, trial: Trial) -> float:
     """Forecast of the seconds that fitting a trial's configuration on all rows takes."""
-    growth = len(cache.y) / float(np.mean([len(train) for train, _ in cache.folds.splits]))
-    return 1.3 * growth * trial.fit_time_s / len(cache.folds)
+    view = objective.specs[trial.configuration.model].view_of(trial.configuration.params)
+    return 1.3 * objective.cache.growth(view) * trial.fit_time_s / len(objective.cache.folds)
 
 
 def _reasons(trials: Sequence[Trial]) -> str:

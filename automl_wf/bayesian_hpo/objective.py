@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +23,8 @@ from automl_wf.model_selection.base import Learner, ModelSpec, Sample
 #: Above this many rows a fold is fitted with all threads, one after the other, to hold one at a time in memory; below,
 #: folds run side by side with one thread each, which costs the same alone and far less beside other work.
 MAX_PARALLEL_ROWS = 200_000
+#: From this many rows on a fold that would run alone has all threads.
+MIN_SHARED_ROWS = 10_000
 #: Up to this many rows folds run in turn: their rounds are so short that threads would only wait for the interpreter.
 MIN_PARALLEL_ROWS = 1_000
 
@@ -166,6 +168,12 @@ class Objective:
         seconds = time.perf_counter() - start
         return Trial(number, configuration, fit_time_s=seconds, started_s=started_s, **outcome)
 
+    def resume(self, trial: Trial, number: int, *, started_s: float = 0.0) -> Trial:
+        """A trial of an earlier run of the same fit, in its place of this one."""
+        view = self.specs[trial.configuration.model].view_of(trial.configuration.params)
+        views = tuple(self.cache.get(fold, view).view for fold in range(len(trial.learners)))
+        return replace(trial, number=number, views=views, started_s=started_s)
+
     @property
     def scoring_s(self) -> float:
         """Seconds that the metric takes in one trial: each fold is scored, some twice, and all together."""
@@ -176,8 +184,8 @@ class Objective:
         spec = self.specs[trial.configuration.model]
         with threadpool_limits(self.n_jobs, user_api="blas"):
             params = dict(trial.configuration.params)
-            view, X = self.cache.whole(spec.view_of(params))
-            sample = self._sample(X, slice(None), view, {})
+            view, X, rows = self.cache.whole(spec.view_of(params))
+            sample = self._sample(X, rows, view, {})
             if trial.n_rounds is not None:
                 params["n_rounds"] = trial.n_rounds
             learner = spec.learner(self.task, self.n_classes, params, self.seed)
@@ -211,6 +219,12 @@ class Objective:
         self, spec: ModelSpec, configuration: Configuration, batch: list[int], n_left: int, budget: Budget
     ) -> list[Learner]:
         side_by_side = len(self.cache.y) <= MAX_PARALLEL_ROWS and len(batch) > 1
+        if side_by_side and self._leaves_threads_idle(spec, len(batch), budget):
+            waves, to_come = math.ceil(len(batch) / self.n_jobs), math.ceil((n_left - len(batch)) / self.n_jobs)
+            share = budget.share((waves - 1) / (waves + to_come))
+            paired = self._fit_batch(spec, configuration, batch[:-1], len(batch) - 1, share)
+            last = self._fit(spec, configuration, batch[-1], budget.share(1.0 / (1 + to_come)), self.n_jobs)
+            return [*paired, last]
         if not side_by_side:
             done = []
             for i, fold in enumerate(batch):
@@ -232,16 +246,25 @@ class Objective:
             )
         return list(fitted)
 
+    def _leaves_threads_idle(self, spec: ModelSpec, n_folds: int, budget: Budget) -> bool:
+        """Whether the last of the folds would run alone, and is worth all threads: trees of many rows, by the clock.
+
+        Without a clock nothing may depend on the number of threads, not even the order in which numbers are added up.
+        """
+        is_alone = self.n_jobs > 1 and n_folds > self.n_jobs and n_folds % self.n_jobs == 1
+        is_long = len(self.cache.y) > MIN_SHARED_ROWS and spec.family == "tree_based"
+        return is_alone and is_long and budget.is_limited
+
     def _fit(
         self, spec: ModelSpec, configuration: Configuration, fold: int, budget: Budget | float | None, n_threads: int
     ) -> Learner:
         if not isinstance(budget, Budget):
             budget = Budget(budget)
         data = self.cache.get(fold, spec.view_of(configuration.params))
-        train, valid = self.cache.folds.splits[fold]
+        valid = self.cache.folds.splits[fold][1]
         learner = spec.learner(self.task, self.n_classes, configuration.params, self.seed + fold)
         return learner.fit(
-            self._sample(data.X_train, train, data.view, data.cache.setdefault("train", {})),
+            self._sample(data.X_train, data.train, data.view, data.cache.setdefault("train", {})),
             self._sample(data.X_valid, valid, data.view, data.cache.setdefault("valid", {})),
             budget=budget,
             n_threads=n_threads,

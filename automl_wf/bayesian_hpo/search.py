@@ -15,6 +15,7 @@ import numpy as np
 from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
 from automl_wf.bayesian_hpo.surrogate import Surrogate
 from automl_wf.core.budget import Budget
+from automl_wf.core.checkpoint import Journal
 from automl_wf.model_selection.base import ModelSpec
 
 #: Up to this many rows the list of configurations follows from the size alone.
@@ -55,11 +56,13 @@ class SearchRules:
 
 @dataclass
 class SearchRecord:
-    """Trials so far, and why the search ended."""
+    """Trials so far, why the search ended, how many came from the journal, and why one could not be written there."""
 
     trials: list[Trial] = field(default_factory=list)
     ended: str = ""
     is_clock_limited: bool = False
+    n_resumed: int = 0
+    unwritten: str = ""
 
     @property
     def best(self) -> Trial | None:
@@ -77,6 +80,7 @@ def run_search(
     seed: int,
     on_trial: Callable[[Trial, SearchRecord], None] = lambda trial, record: None,
     finishing_s: Callable[[SearchRecord], float] = lambda record: 0.0,
+    journal: Journal | None = None,
 ) -> SearchRecord:
     """Try configurations until the count, the time or their use ends.
 
@@ -96,6 +100,8 @@ def run_search(
         Told of each trial.
     finishing_s : callable
         Seconds of the budget that must be left for what follows the search, judged by the trials so far.
+    journal : Journal or None
+        Trials found there are not run again; those that are run are written there.
 
     Returns
     -------
@@ -109,11 +115,21 @@ def run_search(
     if rules.asks and rules.n_iter is not None:
         n_portfolio = min(n_portfolio, max(2, int(rules.n_iter * PORTFOLIO_SHARE)))
     planned = _configurations(objective, portfolio[:n_portfolio], rules, record, seed)
+    known = {} if journal is None else journal.records()
     for configuration in planned:
         number = len(record.trials)
         if number >= limit:
             record.ended = f"all {limit} configurations were tried"
             break
+        configuration = _paced(configuration, record, objective.specs)
+        done = known.pop(_name(configuration), None)
+        if done is not None:
+            trial = objective.resume(done, number, started_s=time.perf_counter() - start)
+            record.n_resumed += 1
+            record.trials.append(trial)
+            _let_go(record)
+            on_trial(trial, record)
+            continue
         least = max(_least_seconds(record), LAST_SLOT * (budget.seconds or 0.0), 2.0 * objective.scoring_s)
         open_budget = budget.until_reserve(finishing_s(record))
         if number > 0 and open_budget.left() < least:
@@ -122,18 +138,34 @@ def run_search(
         # The baseline is never refused: there must always be something that predicts.
         slot = Budget() if number == 0 else _slot(open_budget, number, objective.scoring_s)
         trial = objective(
-            _paced(configuration, record, objective.specs),
+            configuration,
             number,
             budget=slot,
             started_s=time.perf_counter() - start,
             worth_going_on=_forgiving(record),
         )
         record.trials.append(trial)
+        _write(journal, trial, record)
         _let_go(record)
         on_trial(trial, record)
     else:
         record.ended = "converged: further configurations were not better" if rules.asks else "the list was tried whole"
     return record
+
+
+def _name(configuration: Configuration) -> str:
+    """What a trial is known by in the journal."""
+    return f"{configuration.model} {sorted(configuration.params.items())!r}"
+
+
+def _write(journal: Journal | None, trial: Trial, record: SearchRecord) -> None:
+    """Put a trial into the journal, unless its time ran out; views are made again from the rows."""
+    if journal is None or trial.status == "out_of_time":
+        return
+    try:
+        journal.append(_name(trial.configuration), replace(trial, views=()))
+    except Exception as error:  # the search goes on: a finding tells that this trial would be run again
+        record.unwritten = f"{trial.configuration.model}: {type(error).__name__}: {error}"
 
 
 def _configurations(

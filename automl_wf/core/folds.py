@@ -15,6 +15,13 @@ from automl_wf.core.table import Table
 
 Rows = NDArray[np.intp]
 
+#: One matrix may take this share of the bytes that all kept ones may take together.
+MATRIX_SHARE = 0.25
+#: Rows that a view is fitted on to learn how wide it is.
+PROBED_ROWS = 1_000
+#: Number of no fold: all rows.
+_ALL = -1
+
 
 @dataclass(frozen=True)
 class Folds:
@@ -94,9 +101,10 @@ class ViewRecipe(Protocol):
 
 @dataclass(frozen=True)
 class FoldData:
-    """One fold through one view."""
+    """One fold through one view; `train` are the rows that teach, all of the fold's or some of them."""
 
     view: Any
+    train: Rows
     X_train: NDArray[np.float64]
     X_valid: NDArray[np.float64]
     cache: dict[Any, Any]
@@ -120,7 +128,12 @@ class FoldCache:
     seed : int
         Seed of whatever the recipes draw.
     memory_limit : float
-        Bytes that kept matrices may take; beyond, they are computed again when asked for.
+        Bytes that kept matrices may take; beyond, they are computed again when asked for. Where a matrix of all rows
+        would take more than a quarter of it, models learn from as many rows as fit, drawn at random.
+    max_rows : int or None
+        Rows that models learn from in a fold at most, drawn at random; None: all. Of `whole` there are always all.
+    has_classes : bool
+        Whether rows are drawn class by class, so that each keeps its share.
     """
 
     def __init__(
@@ -135,15 +148,21 @@ class FoldCache:
         units: NDArray[np.int64] | None = None,
         seed: int,
         memory_limit: float = 2e9,
+        max_rows: int | None = None,
+        has_classes: bool = False,
     ) -> None:
         # Two names for one recipe share its matrices.
         first = {id(recipe): name for name, recipe in reversed(list(recipes.items()))}
         self._name_of = {name: first[id(recipe)] for name, recipe in recipes.items()}
         self.table, self.recipes, self.y, self.weight, self.group = table, recipes, y, weight, group
         self.folds, self._units, self._seed, self._memory_limit = folds, units, seed, memory_limit
+        self._max_rows, self._has_classes = max_rows, has_classes
+        self._widths: dict[str, int] = {}
+        self._drawn: dict[tuple[str, int], Rows] = {}
+        self._thinned: dict[str, tuple[int, int]] = {}
         self._kept: dict[tuple[str, int], FoldData] = {}
         self._derived: dict[tuple[str, int], dict[Any, Any]] = {}
-        self._whole: dict[str, tuple[Any, NDArray[np.float64]]] = {}
+        self._whole: dict[str, tuple[Any, NDArray[np.float64], Rows]] = {}
         self._bytes = 0.0
         self._seconds: dict[str, float] = {}
         self._locks: dict[tuple[str, int], threading.Lock] = {}
@@ -168,17 +187,27 @@ class FoldCache:
                     self._kept[key] = data
             return data
 
-    def whole(self, view: str) -> tuple[Any, NDArray[np.float64]]:
-        """The view fitted on all rows, and their matrix."""
+    def whole(self, view: str) -> tuple[Any, NDArray[np.float64], Rows]:
+        """The view fitted on all rows (as many as the memory holds), their matrix, and which rows they are."""
         view = self._name_of[view]
         with self._lock:
-            lock = self._locks.setdefault((view, -1), threading.Lock())
+            lock = self._locks.setdefault((view, _ALL), threading.Lock())
         with lock:
             if view not in self._whole:
-                self._whole[view] = self.recipes[view].fit_transform(
-                    self.table, self.y, self.weight, seed=self._seed, group=self._units
-                )
+                rows = self._taught(view, _ALL)
+                self._whole[view] = (*self._fit_transform(self.recipes[view], rows, self._seed), rows)
             return self._whole[view]
+
+    @property
+    def thinned(self) -> dict[str, tuple[int, int]]:
+        """Views whose models learn from some rows only: how many, and out of how many."""
+        return dict(self._thinned)
+
+    def growth(self, view: str) -> float:
+        """Rows of `whole` over the rows that teach in a fold."""
+        view = self._name_of[view]
+        taught = [len(self._taught(view, fold)) for fold in range(len(self.folds))]
+        return len(self._taught(view, _ALL)) / float(np.mean(taught))
 
     def forecast_s(self, view: str) -> float:
         """Seconds that fitting the view on all rows may take, judged by the folds that were asked for."""
@@ -202,17 +231,67 @@ class FoldCache:
         train, valid = self.folds.splits[fold]
         derived = self._derived.setdefault((view, fold), {})
         recipe = self.recipes[view]
+        taught = self._taught(view, fold)
+        if len(taught) < len(train):
+            self._thinned[view] = (len(taught), len(train))
         if not recipe.is_fitted_on_rows:
-            fitted, X = self.whole(view)
-            return FoldData(fitted, X[train], X[valid], derived)
-        fitted, X_train = recipe.fit_transform(
-            self.table.take(train),
-            self.y[train],
-            _take(self.weight, train),
-            seed=self._seed + fold + 1,
-            group=_take(self._units, train),
-        )
-        return FoldData(fitted, X_train, fitted.transform(self.table.take(valid)), derived)
+            # One matrix serves all folds, and the final models; a few folds of a long table do with rows of their own.
+            if len(taught) == len(train) and len(self._taught(view, _ALL)) == len(self.y):
+                fitted, X, _ = self.whole(view)
+                return FoldData(fitted, taught, X[taught], X[valid], derived)
+            fitted = recipe.fit(self.table)
+            held = fitted.transform(self.table.take(valid))
+            return FoldData(fitted, taught, fitted.transform(self.table.take(taught)), held, derived)
+        fitted, X_train = self._fit_transform(recipe, taught, self._seed + fold + 1)
+        return FoldData(fitted, taught, X_train, fitted.transform(self.table.take(valid)), derived)
+
+    def _fit_transform(self, recipe: Any, rows: Rows, seed: int) -> tuple[Any, NDArray[np.float64]]:
+        if len(rows) == len(self.y):
+            return recipe.fit_transform(self.table, self.y, self.weight, seed=seed, group=self._units)  # type: ignore[no-any-return]
+        weight, units = _take(self.weight, rows), _take(self._units, rows)
+        return recipe.fit_transform(self.table.take(rows), self.y[rows], weight, seed=seed, group=units)  # type: ignore[no-any-return]
+
+    def _taught(self, view: str, fold: int) -> Rows:
+        """The rows that teach: as many as time and memory allow, whole groups where there are any, in their order."""
+        key = (view, fold)
+        if key not in self._drawn:
+            rows = np.arange(len(self.y), dtype=np.intp) if fold == _ALL else self.folds.splits[fold][0]
+            most = self._rows_in_memory(view, len(rows))
+            if fold != _ALL and self._max_rows is not None:
+                most = min(most, self._max_rows)
+            self._drawn[key] = rows if most >= len(rows) else self._draw(rows, most / len(rows))
+        return self._drawn[key]
+
+    def _draw(self, rows: Rows, share: float) -> Rows:
+        rng = np.random.default_rng(self._seed)
+        if self.group is not None:
+            is_drawn = rng.random(int(self.group.max()) + 1) < share
+            kept = rows[is_drawn[self.group[rows]]]
+            return kept if len(kept) else rows
+        classes = self.y[rows] if self._has_classes else np.zeros(len(rows), dtype=np.int64)
+        return rows[_draw_by_class(classes, share, rng)]
+
+    def _rows_in_memory(self, view: str, n_rows: int) -> int:
+        """Rows of the view's matrix that its share of the memory holds."""
+        most_cells = MATRIX_SHARE * self._memory_limit / 8
+        # A few columns do not become a hundred times as many: only long tables are worth a closer look.
+        if n_rows <= PROBED_ROWS or n_rows * max(len(self.table.cells), 1) < 0.01 * most_cells:
+            return n_rows
+        if view not in self._widths:
+            step = -(-self.table.n_rows // PROBED_ROWS)
+            few = slice(None, None, step)
+            fitted = self.recipes[view].fit(self.table.take(few), self.y[few], None, seed=self._seed)
+            self._widths[view] = fitted.n_features
+        return max(int(most_cells / self._widths[view]), PROBED_ROWS)
+
+
+def _draw_by_class(y: NDArray[Any], share: float, rng: np.random.Generator) -> Rows:
+    """Positions of a share of the rows of each class, of every class at least one row, ascending."""
+    shuffled = rng.permutation(len(y))
+    in_class = shuffled[np.argsort(y[shuffled], kind="stable")]
+    _, starts, counts = np.unique(y[in_class], return_index=True, return_counts=True)
+    rank = np.arange(len(y)) - np.repeat(starts, counts)
+    return np.sort(in_class[rank < np.repeat(np.ceil(share * counts - 1e-9), counts)]).astype(np.intp)
 
 
 def _take(values: NDArray[Any] | None, rows: Rows) -> NDArray[Any] | None:

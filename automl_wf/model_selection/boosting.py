@@ -446,10 +446,11 @@ def _dataset(
     """Binned rows; negative category codes are handed over as missing, which LightGBM makes of them anyway."""
     from lightgbm import Dataset
 
-    X = np.ascontiguousarray(sample.X)
-    if sample.categorical:
-        columns = list(sample.categorical)
-        X = X.copy()
+    # Either memory order is read as it is; another one would be copied by LightGBM.
+    X = sample.X if sample.X.flags.f_contiguous or sample.X.flags.c_contiguous else np.ascontiguousarray(sample.X)
+    columns = [j for j in sample.categorical if bool((X[:, j] < 0).any())]
+    if columns:
+        X = X.copy(order="K")
         X[:, columns] = np.where(X[:, columns] < 0, np.nan, X[:, columns])
     if grades is not None:
         y = np.clip(np.searchsorted(grades, sample.y, side="right") - 1, 0, None)

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, lstsq
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.utils import gen_batches
 
 from automl_wf.core.budget import Budget
 from automl_wf.model_selection.base import Learner, Sample, TargetCode, softmax
 
 _Matrix = NDArray[np.float64]
+_ROWS_AT_ONCE = 1 << 15
 _SINGULAR = 1e-10  # eigenvalues of the Gram matrix below this share of the largest count as zero
 
 
@@ -117,12 +119,26 @@ class Centred:
         self.n_rows, self.total = len(y), float(weight.sum())
         self.X_mean, self.y_mean = share @ sample.X, float(share @ y)
         root = np.sqrt(share * self.n_rows)
-        X = (sample.X - self.X_mean) * root[:, None]
         self.y: _Matrix = (y - self.y_mean) * root
-        self.moment: _Matrix = X.T @ self.y
-        self.norms: _Matrix = np.einsum("ij,ij->j", X, X)
-        self.rows: _Matrix | None = X if X.shape[1] > self.n_rows else None
-        self.gram: _Matrix = X.T @ X if self.rows is None else X @ X.T
+        self.rows: _Matrix | None = None
+        if sample.X.shape[1] > self.n_rows:
+            self.rows = self._centred(sample.X, root)
+            self.gram: _Matrix = self.rows @ self.rows.T
+            self.moment: _Matrix = self.rows.T @ self.y
+            self.norms: _Matrix = np.einsum("ij,ij->j", self.rows, self.rows)
+            return
+        # Block by block: the centred rows of a long table would take as much memory again.
+        self.gram, self.moment = np.zeros((len(self.X_mean),) * 2), np.zeros(len(self.X_mean))
+        for rows in gen_batches(self.n_rows, _ROWS_AT_ONCE):
+            X = self._centred(sample.X[rows], root[rows])
+            self.gram += X.T @ X
+            self.moment += X.T @ self.y[rows]
+        self.norms = np.diag(self.gram).copy()
+
+    def _centred(self, X: _Matrix, root: _Matrix) -> _Matrix:
+        centred: _Matrix = X - self.X_mean
+        centred *= root[:, None]
+        return centred
 
     @classmethod
     def of(cls, sample: Sample, y: _Matrix) -> Centred:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from automl_wf.core.budget import Budget
 from automl_wf.exceptions import OutOfTime
@@ -25,7 +26,10 @@ _ROWS_PER_BLOCK = 20_000
 
 def as_float32(X: _Matrix) -> NDArray[np.float32]:
     """What scikit-learn's trees see of X; what float32 cannot hold is put at its ends."""
-    return np.clip(X, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32, order="C")
+    cells = np.empty(X.shape, dtype=np.float32)
+    for rows in gen_batches(len(X), _ROWS_PER_BLOCK):
+        np.clip(X[rows], -_FLOAT32_MAX, _FLOAT32_MAX, out=cells[rows], casting="unsafe")
+    return cells
 
 
 class TreeLearner(Learner):

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pytest
 
 from automl_wf.core.folds import FoldCache, Folds
 from automl_wf.core.frame import learn_schema
@@ -85,3 +86,41 @@ def test_beyond_the_memory_limit_matrices_are_computed_again_but_what_was_derive
     assert [n for n, _, _ in recipe.calls] == [4, 2, 2]
     cache.forget()
     assert cache.get(1, "a").cache == {}
+
+
+class WideRecipe(CountingRecipe):
+    def fit(self, table: Any, y: Any = None, weight: Any = None, *, seed: int = 0) -> Any:
+        fitted = Centred(0.0)
+        fitted.n_features = 10
+        return fitted
+
+
+@pytest.mark.parametrize("is_fitted_on_rows", [True, False])
+def test_models_learn_from_as_many_rows_as_time_and_memory_allow(is_fitted_on_rows: bool) -> None:
+    n, labels = 12_000, np.arange(12_000) % 100 // 99
+    _, table, _ = learn_schema(np.arange(float(n)).reshape(-1, 1))
+    folds = Folds(((np.arange(2_000, n), np.arange(2_000)),), n, "one", False)
+    given = (table, {"a": WideRecipe(is_fitted_on_rows)}, labels, None)
+
+    by_time = FoldCache(*given, None, folds, seed=0, max_rows=1_000, has_classes=True)
+    data = by_time.get(0, "a")
+    assert len(data.train) == len(data.X_train) == 1_000
+    assert len(data.X_valid) == 2_000
+    assert labels[data.train].sum() == 10
+    assert set(data.train) <= set(folds.splits[0][0])
+    assert by_time.thinned == {"a": (1_000, 10_000)}
+    assert by_time.growth("a") == 12.0
+    assert len(by_time.whole("a")[1]) == n
+
+    by_memory = FoldCache(*given, None, folds, seed=0, memory_limit=4 * 8 * 10 * 5_000)
+    assert len(by_memory.get(0, "a").train) == len(by_memory.whole("a")[2]) == 5_000
+    assert len(by_memory.whole("a")[1]) == 5_000
+
+    queries = FoldCache(*given, np.repeat(np.arange(n // 10), 10), folds, seed=0, max_rows=5_000)
+    kept = queries.get(0, "a").train
+    assert 4_000 < len(kept) < 6_000
+    assert set(np.bincount(kept // 10)) <= {0, 10}
+
+    everything = FoldCache(*given, None, folds, seed=0)
+    assert len(everything.get(0, "a").train) == 10_000
+    assert everything.thinned == {}
