@@ -97,6 +97,11 @@ TAXONOMY: Mapping[str, Family] = {
 }
 
 
+def _mlp(n_layers: int, width: int, activation: str, rate: float, **more: Any) -> dict[str, Any]:
+    """One network of the portfolio; the cosines of 16 frequencies lower its error on most tables of numbers."""
+    return {"n_layers": n_layers, "width": width, "activation": activation, "learning_rate": rate, **more}
+
+
 def _lightgbm(
     rate: float, leaves: int, rows: int, columns: float, bagging: float, extra: bool, l1: float, l2: float, *cat: float
 ) -> dict[str, Any]:
@@ -491,12 +496,13 @@ MODELS: tuple[ModelSpec, ...] = (
             "learning_rate": Float(5e-4, 2e-2, log=True),
             "weight_decay": Float(1e-3, 1.0, log=True),
             "dropout": Float(0.0, 0.4),
+            "n_frequencies": Categorical((0, 16, 32)),
         },
         portfolio=(
-            {"n_layers": 2, "width": 128, "activation": "silu", "learning_rate": 0.003, "dropout": 0.1},
-            {"n_layers": 3, "width": 96, "activation": "relu", "learning_rate": 0.004, "dropout": 0.3},
-            {"n_layers": 1, "width": 64, "activation": "tanh", "learning_rate": 0.005, "dropout": 0.0},
-            {"n_layers": 2, "width": 256, "activation": "silu", "learning_rate": 0.001, "weight_decay": 0.1},
+            _mlp(2, 128, "silu", 0.003, dropout=0.1, n_frequencies=16),
+            _mlp(3, 96, "relu", 0.004, dropout=0.3),
+            _mlp(2, 256, "silu", 0.001, weight_decay=0.1, n_frequencies=16),
+            _mlp(1, 64, "tanh", 0.005, dropout=0.0),
         ),
         use_cases=("smooth relations", "large data sets", "diversity in a blend"),
         pros=("high capacity", "flexible", "errs differently from trees"),

@@ -1,13 +1,16 @@
 """A multilayer perceptron on scaled numbers, in plain numpy: a few thousand rows need no framework.
 
 Trained in float32 with Adam and decoupled weight decay; what predicts is the moving average of the weights, in double.
-Cells far out are drawn in by `x / √(1 + (x/3)²)`, so that no single one can carry a row away.
+Cells far out are drawn in by `x / √(1 + (x/3)²)`, so that no single one can carry a row away. Numbers may also enter as
+mixtures of cosines whose frequencies are learnt, which lets a small network follow steps and waves.
 
 References
 ----------
 Loshchilov, Hutter (2019), Decoupled weight decay regularization.
 Izmailov et al. (2018), Averaging weights leads to wider optima and better generalization.
-Holzmüller, Grinsztajn, Steinwart (2024), Better by default: strong pre-tuned MLPs and boosted trees on tabular data.
+Holzmüller, Grinsztajn, Steinwart (2024), Better by default: strong pre-tuned MLPs and boosted trees on tabular data
+(the cosines with shifts, "PBLD", and their scales).
+Gorishniy, Rubachev, Babenko (2022), On embeddings for numerical features in tabular deep learning.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from sklearn.utils import gen_batches
 
 from automl_wf.core.budget import Budget
 from automl_wf.exceptions import InvalidParameter
@@ -27,6 +31,12 @@ from automl_wf.model_selection.boosting import Watch
 
 _Matrix = NDArray[np.float64]
 _Single = NDArray[np.float32]
+_ROWS_AT_ONCE = 1 << 12
+#: Mixtures made of the cosines of a number; the standard deviation that its frequencies start with; and the share of
+#: the learning rate at which frequencies and shifts are learnt.
+_MIXTURES, _FREQUENCY, _SLOW = 3, 1.0, 0.1
+#: A column that this share of the rows has one value of is told by whether it has another.
+_MOSTLY = 0.9
 
 _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "relu": lambda z: np.maximum(z, 0.0),
@@ -42,10 +52,43 @@ def draw_in(X: _Matrix) -> _Matrix:
     return drawn
 
 
+def _single(X: _Matrix) -> _Single:
+    """Cells drawn in, in single precision; a few thousand rows at a time."""
+    cells = np.empty(X.shape, dtype=np.float32)
+    for rows in gen_batches(len(X), _ROWS_AT_ONCE):
+        cells[rows] = draw_in(X[rows])
+    return cells
+
+
 def activate(name: str, z: NDArray[Any]) -> NDArray[Any]:
     """The activation at `z`."""
     activated: NDArray[Any] = _ACTIVATIONS[name](z)
     return activated
+
+
+def embed(head: list[NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
+    """Mixtures of the cosines of numbers.
+
+    Parameters
+    ----------
+    head : list of ndarray
+        Frequencies and shifts of shape (n_columns, n_frequencies), weights (n_columns, n_frequencies, n_mixtures) and
+        biases (n_columns, n_mixtures) of the mixtures.
+    x : ndarray of shape (n_rows, n_columns)
+        Numbers.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_columns * n_mixtures)
+    """
+    frequencies, shifts, mix, bias = head
+    return _mixed(np.cos(x[:, :, None] * frequencies + shifts), mix, bias)
+
+
+def _mixed(waves: NDArray[Any], mix: NDArray[Any], bias: NDArray[Any]) -> NDArray[Any]:
+    by_column = np.matmul(waves.transpose(1, 0, 2), mix)
+    mixed: NDArray[Any] = (by_column.transpose(1, 0, 2) + bias).reshape(len(waves), -1)
+    return mixed
 
 
 def _slope(name: str, z: NDArray[Any], a: NDArray[Any]) -> NDArray[Any]:
@@ -61,15 +104,19 @@ class MLP(Learner):
     """Multilayer perceptron; its rounds are epochs.
 
     Parameters: `n_layers` (2), `width` (128), `activation` ("silu", "relu" or "tanh"), `learning_rate` (0.003),
-    `weight_decay` (0.01), `dropout` (0.0), `batch_size` (by the number of rows), `n_rounds` (most epochs: 200, and 40
-    without `valid`) and `patience` (20). Of large networks only the weights of epochs around the best are kept:
-    `truncate` takes the nearest ones before.
+    `weight_decay` (0.01), `dropout` (0.0), `n_frequencies` (cosines of each number of more than two values; 0),
+    `batch_size` (by the number of rows), `n_rounds` (most epochs: 200, and 40 without `valid`) and `patience` (20). Of
+    large networks only the weights of epochs around the best are kept: `truncate` takes the nearest ones before.
     """
 
     SNAPSHOT_BYTES: ClassVar[int] = 4_000_000
+    #: Cosines of one row at most: wide tables have enough features as it is.
+    MAX_WAVES: ClassVar[int] = 2_000
 
     target_: TargetCode
     weights_: list[_Matrix]
+    #: Places of the columns that enter as cosines, too.
+    waving_: NDArray[np.intp]
     _epoch: int = 0
 
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> MLP:
@@ -80,6 +127,7 @@ class MLP(Learner):
         y = self.target_.encode(train.y)
         rng = np.random.default_rng(self.seed)
         start = self.target_.start(y, train.weight)
+        self.waving_ = self._waving(train.X)
         self._snapshots = {0: self._initial(train.X.shape[1], start, rng)}
         if not self.target_.is_constant:
             self._train(train, y, valid, Watch(budget, int(self.params.get("patience", 20))), rng)
@@ -93,23 +141,50 @@ class MLP(Learner):
         return name
 
     def _initial(self, n_features: int, start: _Matrix, rng: np.random.Generator) -> list[_Single]:
-        """Weights and biases by turns: He's normal ones inside, the constant prediction at the end."""
+        """The cosines' parameters, then weights and biases by turns: He's inside, the best constant at the end."""
+        weights: list[_Single] = self._initial_head(rng)
+        n_features += _MIXTURES * len(self.waving_)
         sizes = [n_features] + [int(self.params.get("width", 128))] * int(self.params.get("n_layers", 2))
-        weights: list[_Single] = []
         for n_in, n_out in pairwise(sizes):
             weights.append((rng.standard_normal((n_in, n_out)) * np.sqrt(2.0 / max(n_in, 1))).astype(np.float32))
             weights.append(np.zeros(n_out, np.float32))
         return [*weights, np.zeros((sizes[-1], len(start)), np.float32), start.astype(np.float32)]
 
+    def _waving(self, X: _Matrix) -> NDArray[np.intp]:
+        """Columns of more than two values none of which nearly all rows have; none unless cosines are asked for."""
+        n_frequencies = int(self.params.get("n_frequencies", 0))
+        if not n_frequencies or not len(X):
+            return np.empty(0, dtype=np.intp)
+        few = X[:: -(-len(X) // _ROWS_AT_ONCE)]
+        is_inside = ((few != few.min(axis=0)) & (few != few.max(axis=0))).any(axis=0)
+        is_spread = (few == np.median(few, axis=0)).mean(axis=0) < _MOSTLY
+        waving = np.flatnonzero(is_inside & is_spread)
+        return waving if len(waving) * n_frequencies <= self.MAX_WAVES else waving[:0]
+
+    def _initial_head(self, rng: np.random.Generator) -> list[_Single]:
+        n_columns, n_frequencies = len(self.waving_), int(self.params.get("n_frequencies", 0))
+        if not n_columns:
+            return []
+        frequencies = 2.0 * np.pi * _FREQUENCY * rng.standard_normal((n_columns, n_frequencies))
+        shifts = rng.uniform(-np.pi, np.pi, (n_columns, n_frequencies))
+        mix = rng.uniform(-1.0, 1.0, (n_columns, n_frequencies, _MIXTURES)) / np.sqrt(n_frequencies)
+        return [w.astype(np.float32) for w in (frequencies, shifts, mix, np.zeros((n_columns, _MIXTURES)))]
+
+    @property
+    def n_head(self) -> int:
+        """How many of the weights belong to the cosines."""
+        return 4 if len(self.waving_) else 0
+
     def _train(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch, rng: Any) -> None:
-        X = draw_in(train.X).astype(np.float32)
+        X = _single(train.X)
         goal = self._goal(y)
         weight = np.ones(len(y), np.float32)
         if train.weight is not None:
             weight = (train.weight / train.weight.mean()).astype(np.float32)
         held = None if valid is None else self.target_.known(valid)
-        seen = None if held is None else draw_in(held.X).astype(np.float32)
-        optimiser = _Adam(self._snapshots[0], self._number("learning_rate", 0.003), self._number("weight_decay", 0.01))
+        seen = None if held is None else _single(held.X)
+        rate, decay = self._number("learning_rate", 0.003), self._number("weight_decay", 0.01)
+        optimiser = _Adam(self._snapshots[0], rate, decay, self.n_head)
         size = int(self.params.get("batch_size", 0)) or int(np.clip(2 ** round(np.log2(len(X) / 16)), 32, 512))
         for epoch in range(1, self._most_epochs(held) + 1):
             rows = rng.permutation(len(X))
@@ -144,6 +219,11 @@ class MLP(Learner):
         return goal
 
     def _forward(self, weights: list[NDArray[Any]], X: NDArray[Any]) -> NDArray[Any]:
+        if self.n_head and len(X) > _ROWS_AT_ONCE:
+            return np.concatenate([self._forward(weights, X[rows]) for rows in gen_batches(len(X), _ROWS_AT_ONCE)])
+        head, weights = weights[: self.n_head], weights[self.n_head :]
+        if head:
+            X = np.hstack([X, embed(head, X[:, self.waving_])])
         for W, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
             X = activate(self.activation_, X @ W + b)
         raw: NDArray[Any] = X @ weights[-2] + weights[-1]
@@ -152,6 +232,12 @@ class MLP(Learner):
     def _gradient(self, weights: list[_Single], X: _Single, goal: _Single, weight: _Single, rng: Any) -> list[_Single]:
         """Gradient of the mean loss over a batch, by back-propagation."""
         dropout = self._number("dropout", 0.0)
+        head, weights = weights[: self.n_head], weights[self.n_head :]
+        x, n_rows = X[:, self.waving_], len(X)
+        if head:
+            phases = x[:, :, None] * head[0] + head[1]
+            waves = np.cos(phases)
+            X = np.hstack([X, _mixed(waves, head[2], head[3])])
         inputs, slopes = [X], []
         for W, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
             z = inputs[-1] @ W + b
@@ -163,13 +249,16 @@ class MLP(Learner):
             inputs.append(a)
             slopes.append(slope)
         raw = inputs[-1] @ weights[-2] + weights[-1]
-        error = (self._probability(raw) - goal) * (weight[:, None] / np.float32(len(X)))
+        error = (self._probability(raw) - goal) * (weight[:, None] / np.float32(n_rows))
         gradient: list[_Single] = []
         for layer in range(len(slopes), -1, -1):
             gradient[:0] = [inputs[layer].T @ error, error.sum(axis=0)]
             if layer:
                 error = (error @ weights[2 * layer].T) * slopes[layer - 1]
-        return gradient
+        if not head:
+            return gradient
+        of_mixtures = (error @ weights[0][-head[3].size :].T).reshape(n_rows, *head[3].shape)
+        return [*_head_gradient(head[2], x, phases, waves, of_mixtures), *gradient]
 
     def _probability(self, raw: _Single) -> _Single:
         if not self.task.is_classification:
@@ -209,15 +298,28 @@ class MLP(Learner):
         return {**self.__dict__, "_snapshots": {self._epoch: self._snapshots[self._epoch]}}
 
 
-class _Adam:
-    """Adam with decoupled weight decay, and the moving average of the weights."""
+def _head_gradient(mix: _Single, x: _Single, phases: _Single, waves: _Single, error: _Single) -> list[_Single]:
+    """Gradient of the cosines' parameters, from that of the mixtures, of shape (n_rows, n_columns, n_mixtures)."""
+    by_column = error.transpose(1, 0, 2)
+    of_mix = np.matmul(waves.transpose(1, 2, 0), by_column)
+    of_phases = -np.sin(phases) * np.matmul(by_column, mix.transpose(0, 2, 1)).transpose(1, 0, 2)
+    return [np.einsum("ij,ijk->jk", x, of_phases), of_phases.sum(axis=0), of_mix, error.sum(axis=0)]
 
-    def __init__(self, weights: list[_Single], learning_rate: float, weight_decay: float) -> None:
+
+class _Adam:
+    """Adam with decoupled weight decay, and the moving average of the weights.
+
+    The first `n_head` weights belong to the cosines, which do not decay; the first two of them move slowly.
+    """
+
+    def __init__(self, weights: list[_Single], learning_rate: float, weight_decay: float, n_head: int = 0) -> None:
         self.weights = [w.copy() for w in weights]
         self.average = [w.copy() for w in weights]
         self._first = [np.zeros_like(w) for w in weights]
         self._second = [np.zeros_like(w) for w in weights]
         self._rate, self._decay, self._n_steps = learning_rate, weight_decay, 0
+        self._speeds = [np.float32(_SLOW if i < min(n_head, 2) else 1.0) for i in range(len(weights))]
+        self._decays = [i >= n_head and w.ndim == 2 for i, w in enumerate(weights)]
 
     def step(self, gradient: list[_Single]) -> None:
         """One step downhill."""
@@ -225,12 +327,12 @@ class _Adam:
         t = self._n_steps
         rate = np.float32(self._rate * np.sqrt(1.0 - 0.99**t) / (1.0 - 0.9**t))
         share = np.float32(10.0 / min(t + 9.0, 500.0))
-        for w, mean, first, second, g in zip(
-            self.weights, self.average, self._first, self._second, gradient, strict=True
+        for w, mean, first, second, g, speed, decays in zip(
+            self.weights, self.average, self._first, self._second, gradient, self._speeds, self._decays, strict=True
         ):
             first += np.float32(0.1) * (g - first)
             second += np.float32(0.01) * (g * g - second)
-            if w.ndim == 2:
+            if decays:
                 w *= np.float32(1.0 - self._rate * self._decay)
-            w -= rate * first / (np.sqrt(second) + np.float32(1e-8))
+            w -= speed * rate * first / (np.sqrt(second) + np.float32(1e-8))
             mean += share * (w - mean)
