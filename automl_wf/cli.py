@@ -1,4 +1,4 @@
-"""The `automl-wf` command: a thin skin over `fit`, `export` and `verify`, and a way to start a package's service."""
+"""The `automl-wf` command: a thin skin over `fit`, `export`, `verify`, the registry, and a way to start a service."""
 
 from __future__ import annotations
 
@@ -138,8 +138,62 @@ def verify(
 
 
 @app.command()
+def compare(
+    old: Annotated[Path, typer.Argument(help="Package that serves, or a registry: its current version.")],
+    new: Annotated[Path, typer.Argument(help="Package that might take its place.")],
+    data: Annotated[Path, typer.Option(help="Labelled rows that neither was trained on: .csv or .parquet.")],
+    group: Annotated[str | None, typer.Option(help="Column of the queries, when ranking.")] = None,
+    margin: Annotated[float, typer.Option(min=0.0, help="Loss that is accepted, in units of the metric.")] = 0.0,
+    out: Annotated[Path | None, typer.Option(help="File to write the decision to, for `promote`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the decision as JSON.")] = False,
+) -> None:
+    """Compare two packages on the same rows. Exit status 0: promote; 1: keep the old one, or undecided."""
+    from automl_wf.deployment.comparison import compare_packages
+
+    found = compare_packages(_package_of(old), new, data, group=group, margin=margin)
+    if out is not None:
+        out.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        typer.echo(
+            f"{found.verdict}: {found.metric} {found.old.score:.6g} → {found.new.score:.6g} on {found.n_rows} rows"
+        )
+        for gate in found.gates:
+            typer.echo(f"  {gate.status:<9} {gate.name}: {gate.reason}")
+    raise typer.Exit(OK if found.verdict == "promote" else WRONG)
+
+
+@app.command()
+def promote(
+    package: Annotated[Path, typer.Argument(help="Package to serve from now on.")],
+    registry: Annotated[Path, typer.Option(help="Folder of versions; made by the first promotion.")],
+    decision: Annotated[Path | None, typer.Option(help="promotion.json, as `compare --out` wrote it.")] = None,
+    force: Annotated[str | None, typer.Option(help="Promote all the same, for this reason.")] = None,
+) -> None:
+    """Make a package the current version of a registry; a running service changes over by itself."""
+    from automl_wf.deployment.registry import Registry
+
+    content = None if decision is None else json.loads(decision.read_text(encoding="utf-8"))
+    event = Registry(registry).promote(package, content, force=force)
+    typer.echo(f"{event.version} serves, {event.before or 'nothing'} before ({event.reason})")
+
+
+@app.command()
+def rollback(
+    registry: Annotated[Path, typer.Option(help="Folder of versions.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+) -> None:
+    """Go back to the version before; a running service changes over by itself."""
+    from automl_wf.deployment.registry import Registry
+
+    event = Registry(registry).rollback(reason)
+    typer.echo(f"{event.version} serves, {event.before} before ({event.reason})")
+
+
+@app.command()
 def serve(
-    path: Annotated[Path, typer.Argument(help="Folder of the package.")],
+    path: Annotated[Path, typer.Argument(help="Folder of the package, or a registry.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on.")] = 8000,
     allow_anonymous: Annotated[
@@ -150,9 +204,13 @@ def serve(
 
     The package's own code runs, in place of this process: serve packages of people you trust.
     """
+    environment = {**os.environ, "MODEL_HOST": host, "MODEL_PORT": str(port)}
+    package = _package_of(path)
+    if package != path:
+        environment["MODEL_REGISTRY"] = str(path.resolve())
+    path = package
     if not (path / "api" / "__main__.py").is_file():
         raise PackageError(f"{path} holds no service: api/__main__.py is missing. Give the folder that export wrote.")
-    environment = {**os.environ, "MODEL_HOST": host, "MODEL_PORT": str(port)}
     if allow_anonymous:
         environment["MODEL_ALLOW_ANONYMOUS"] = "1"
     os.chdir(path)
@@ -168,6 +226,13 @@ def main() -> None:
     except WorkflowError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(UNUSABLE)
+
+
+def _package_of(path: Path) -> Path:
+    """The package at a path; of a registry the current version."""
+    from automl_wf.deployment.registry import VERSIONS, Registry
+
+    return Registry(path).path() if (path / VERSIONS).is_dir() else path
 
 
 def _read_table(path: Path) -> pd.DataFrame:

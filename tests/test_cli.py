@@ -225,3 +225,19 @@ def test_nothing_slow_is_loaded_before_it_is_needed() -> None:
     code = f"import sys, automl_wf.cli; print([m for m in {SLOW} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_from_one_version_to_the_next_and_back(run: Any, exported: Path, table: Path, tmp_path: Path) -> None:
+    registry, decision = tmp_path / "registry", tmp_path / "promotion.json"
+    assert run("promote", exported, "--registry", registry).out == "v1 serves, nothing before (first version)\n"
+    compared = run("compare", registry, exported, "--data", table, "--out", decision)
+    assert compared.status == cli.WRONG
+    assert compared.out.startswith("undecided: ROC AUC")
+    refused = run("promote", exported, "--registry", registry, "--decision", decision)
+    assert refused.status == cli.UNUSABLE
+    assert "'undecided', because of: score" in refused.err
+    assert run("promote", exported, "--registry", registry, "--force", "a test").out.startswith("v2 serves, v1 before")
+    assert run("rollback", "--registry", registry, "--reason", "slow").out == "v1 serves, v2 before (slow)\n"
+    assert run("rollback", "--registry", registry).status == cli.UNUSABLE
+    as_json = run("compare", registry, exported, "--data", table, "--json")
+    assert json.loads(as_json.out)["verdict"] == "undecided"

@@ -792,3 +792,89 @@ def test_requests_at_the_same_time_are_all_counted(with_config: Callable[..., Se
     found = [answer["predictions"][0]["probabilities"]["true"] for answer in answers]
     assert found == pytest.approx([expected_share(x, "oslo") for x in numbers], abs=1e-12)
     assert service.samples()["model_drift_window_rows"] == 60
+
+
+def as_registry(folder: Path, **packages: Path) -> Path:
+    """Versions as `automl-wf promote` lays them out, the first one current."""
+    for version, package in packages.items():
+        shutil.copytree(package, folder / "versions" / version)
+    point(folder, next(iter(packages)))
+    return folder
+
+
+def point(registry: Path, version: str) -> None:
+    scratch = registry / "next"
+    scratch.write_text(f"{version}\n")
+    scratch.replace(registry / "current")
+
+
+def until(service: Service, version: str) -> None:
+    deadline = time.monotonic() + 20
+    while service.call("/v1/model")[1]["version"] != version:
+        assert time.monotonic() < deadline, f"{version} does not serve"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, package: Path) -> Path:
+    broken = tmp_path / "broken"
+    shutil.copytree(package, broken)
+    config = classifier_config()
+    config["self_test"]["expected"]["label"] = False
+    (broken / "model" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    other = write_package(
+        tmp_path / "other",
+        regressor(),
+        regressor_config(),
+        lambda row: {"prediction": sum(v or 0 for v in row.values())},
+    )
+    return as_registry(tmp_path / "registry", v1=package, v2=package, v3=broken, v4=other)
+
+
+def test_versions_change_under_load_without_a_failed_request(registry: Path, tmp_path: Path) -> None:
+    service = start(registry / "versions" / "v1", tmp_path / "log.jsonl", MODEL_REGISTRY=str(registry))
+    try:
+        seen: list[tuple[int, str]] = []
+        is_done = False
+
+        def call() -> None:
+            while not is_done:
+                status, answer, _ = service.call("/v1/predict", {"rows": [EXAMPLE]})
+                seen.append((status, answer.get("version")))
+
+        with ThreadPoolExecutor(4) as pool:
+            callers = [pool.submit(call) for _ in range(4)]
+            for version in ("v2", "v1", "v2"):
+                point(registry, version)
+                until(service, version)
+            n_before = len(seen)
+            while len(seen) < n_before + 20:
+                time.sleep(0.01)
+            is_done = True
+            for caller in callers:
+                caller.result()
+        assert {status for status, _ in seen} == {200}
+        assert {version for _, version in seen} == {"v1", "v2"}
+        assert service.samples()['model_info{name="tiny",task="binary",version="v2"}'] == 1
+        assert service.samples()["model_drift_window_rows"] < len(seen)
+    finally:
+        stop(service)
+
+
+def test_a_version_that_clients_could_not_use_is_refused_and_the_log_says_why(registry: Path, tmp_path: Path) -> None:
+    service = start(registry / "versions" / "v1", tmp_path / "log.jsonl", MODEL_REGISTRY=str(registry))
+    try:
+        for version in ("v3", "v4", "v9"):
+            point(registry, version)
+            time.sleep(2.5)
+            assert service.predict(EXAMPLE)["version"] == "v1"
+        point(registry, "v2")
+        until(service, "v2")
+    finally:
+        stop(service)
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    reasons = [line["reason"] for line in lines if line["message"].startswith("a version is refused")]
+    assert len(reasons) == 3
+    assert "self-test" in reasons[0]
+    assert "columns" in reasons[1]
+    assert "'v9'" in reasons[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from api import schemas, utils
 from api.middleware import Edge
 from api.model import Model
 from api.problems import JSON, Problem, install_handlers
+from api.serving import Serving
 
 ROOT = Path(__file__).resolve().parents[1]
 _KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="Your API key")
@@ -45,20 +47,21 @@ def create_app(root: Path = ROOT) -> FastAPI:
     utils.StartError
         The environment names no API keys, or something that cannot be used.
     """
-    hashes, model = utils.read_key_hashes(), Model(root, utils.count_threads())
-    config = model.config
+    registry = os.environ.get("MODEL_REGISTRY")
+    hashes = utils.read_key_hashes()
+    serving = Serving(root, utils.count_threads(), Path(registry) if registry else None)
+    model, config = serving.model, serving.model.config
     metrics = Metrics(config, n_threads=model.n_threads, memory_limit=utils.memory_limit())
     utils.configure_logging(LogCounter(metrics))
     app = FastAPI(title=config["name"], version=config["version"], docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(_operations(model, metrics))
-    app.include_router(_predictions(model, metrics, root), dependencies=[Depends(_key_check(hashes))])
-    app.add_middleware(
-        Edge, metrics=metrics, max_body_bytes=config["limits"]["max_body_bytes"], version=config["version"]
-    )
+    app.include_router(_operations(serving, metrics))
+    app.include_router(_predictions(serving, metrics), dependencies=[Depends(_key_check(hashes))])
+    app.add_middleware(Edge, metrics=metrics, max_body_bytes=config["limits"]["max_body_bytes"], serving=serving)
     install_handlers(app)
     _describe(app, config)
     if not model.passes_self_test():
         _log.error("the self-test fails: the service will not report ready")
+    serving.watch(lambda now: metrics.describe(now.config))
     return app
 
 
@@ -70,10 +73,10 @@ def _key_check(hashes: tuple[bytes, ...]) -> Callable[..., None]:
     return check
 
 
-def _operations(model: Model, metrics: Metrics) -> APIRouter:
+def _operations(serving: Serving, metrics: Metrics) -> APIRouter:
     """Addresses for whoever operates the service; they need no key."""
     router = APIRouter(tags=["operations"])
-    not_ready = schemas.problem_responses("/readyz", model.config, "internal-error", "not-ready")
+    not_ready = schemas.problem_responses("/readyz", serving.model.config, "internal-error", "not-ready")
     text = {"text/plain": {"schema": {"type": "string"}}}
 
     @router.get("/healthz", summary="The process is alive", responses=schemas.ok({"status": "alive"}))
@@ -82,7 +85,7 @@ def _operations(model: Model, metrics: Metrics) -> APIRouter:
 
     @router.get("/readyz", summary="The model predicts", responses={**schemas.ok({"status": "ready"}), **not_ready})
     def readyz() -> Response:
-        if not model.passes_self_test():
+        if not serving.model.passes_self_test():
             raise Problem("not-ready")
         return JSON({"status": "ready"})
 
@@ -99,15 +102,16 @@ def _operations(model: Model, metrics: Metrics) -> APIRouter:
     return router
 
 
-def _predictions(model: Model, metrics: Metrics, root: Path) -> APIRouter:
+def _predictions(serving: Serving, metrics: Metrics) -> APIRouter:
     """Addresses for clients."""
     router = APIRouter(prefix="/v1", tags=["predictions"])
-    about, config, slots = _about(model, root), model.config, asyncio.Semaphore(model.n_threads + 1)
+    about, config = _about(serving.model, serving.root), serving.model.config
+    slots = asyncio.Semaphore(serving.model.n_threads + 1)
     problems = schemas.problem_responses("/v1/model", config, "unauthorized", "internal-error")
 
     @router.get("/model", summary="The model and its input", responses={**schemas.ok(about), **problems})
-    async def describe() -> Response:
-        return JSON(about)
+    def describe() -> Response:
+        return JSON(_about(serving.model, serving.root))
 
     @router.post("/predict", summary="Predict rows", **schemas.predict_operation(config))
     async def predict(request: Request) -> Response:
@@ -115,6 +119,8 @@ def _predictions(model: Model, metrics: Metrics, root: Path) -> APIRouter:
             raise Problem("unsupported-media-type")
         body = await request.body()
         async with slots:
+            model = serving.model
+            request.state.version = model.config["version"]
             request.state.n_rows, answer = await run_in_threadpool(answer_request, body, model, metrics)
         return answer
 

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem, respond
+from api.serving import Serving
 from api.utils import request_id
 
 CLIENT_CLOSED = 499
@@ -30,12 +31,12 @@ class Edge:
         Where requests are counted.
     max_body_bytes : int
         Size of the largest body; a larger one is answered with 413.
-    version : str
-        Version of the model, for the log.
+    serving : Serving
+        Knows the version of the model, for the log.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int, version: str) -> None:
-        self.app, self.metrics, self.max_body_bytes, self.version = app, metrics, max_body_bytes, version
+    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int, serving: Serving) -> None:
+        self.app, self.metrics, self.max_body_bytes, self.serving = app, metrics, max_body_bytes, serving
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection scope."""
@@ -93,7 +94,7 @@ class Edge:
             "method": method,
             "status": status,
             "ms": round(seconds * 1000, 3),
-            "version": self.version,
+            "version": scope["state"].get("version", self.serving.model.config["version"]),
         }
         if "n_rows" in scope["state"]:
             fields["rows"] = scope["state"]["n_rows"]

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 MAX_FEATURES = 50
 _PREDICTION = "prediction"
+Watched = tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any] | None, drift.Window]
 _FEATURE = "feature "
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -42,14 +43,32 @@ class Metrics:
         self.registry = CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self.registry)
         prometheus_client.PlatformCollector(registry=self.registry)
-        self._references = watched(config)
-        self._prediction_reference: Mapping[str, Any] | None = config["drift"].get("prediction")
-        self._window = drift.Window()
-        self._define_service(config, n_threads, memory_limit)
+        self._define_service(n_threads, memory_limit)
         self._define_features()
-        self.registry.register(DriftCollector(self._references, self._prediction_reference, self._window))
+        self._drift = DriftCollector()
+        self.registry.register(self._drift)
+        self.describe(config)
 
-    def _define_service(self, config: Mapping[str, Any], n_threads: int, memory_limit: int | None) -> None:
+    def describe(self, config: Mapping[str, Any]) -> None:
+        """Measure against the training data of this model from now on; counters go on counting.
+
+        Parameters
+        ----------
+        config : mapping
+            config.json of the model that serves.
+        """
+        self._info.info({key: _label(str(config[key])) for key in ("name", "version", "task")})
+        self._scores.clear()
+        for name, value in config["reference_metrics"].items():
+            if value is not None:
+                self._scores.labels(_label(name)).set(value)
+        references = watched(config)
+        self._missing_share.clear()
+        for name, reference in references.items():
+            self._announce(_label(name), reference)
+        self._drift.watch(references, config["drift"].get("prediction"))
+
+    def _define_service(self, n_threads: int, memory_limit: int | None) -> None:
         registry = self.registry
         self._requests = Counter(
             "http_requests_total", "Requests answered", ["handler", "status", "method"], registry=registry
@@ -71,18 +90,15 @@ class Metrics:
         self._messages = Counter("log_messages_total", "Lines in the log", ["level"], registry=registry)
         for level in _LEVELS:
             self._messages.labels(level)
-        info = {key: _label(str(config[key])) for key in ("name", "version", "task")}
-        Info("model", "The model that is served", registry=registry).info(info)
+        self._info = Info("model", "The model that is served", registry=registry)
         Gauge("model_threads", "Threads for one prediction", registry=registry).set(n_threads)
         limit = Gauge(
             "model_memory_limit_bytes", "Memory that the service may use; infinite: no limit", registry=registry
         )
         limit.set(float("inf") if memory_limit is None else memory_limit)
-        if config["reference_metrics"]:
-            scores = Gauge("model_performance_reference", "Scores measured in training", ["metric"], registry=registry)
-            for name, value in config["reference_metrics"].items():
-                if value is not None:
-                    scores.labels(_label(name)).set(value)
+        self._scores = Gauge(
+            "model_performance_reference", "Scores measured in training", ["metric"], registry=registry
+        )
 
     def _define_features(self) -> None:
         def counter(name: str, text: str) -> Counter:
@@ -92,19 +108,21 @@ class Metrics:
         self._missing = counter("missing", "Cells that were missing")
         self._unseen = counter("unseen", "Cells with a category not known from training")
         self._outliers = counter("outliers", "Cells outside the range seen in training")
-        missing_share = Gauge(
+        self._missing_share = Gauge(
             "model_feature_missing_reference_ratio",
             "Share of cells that were missing in training",
             ["feature"],
             registry=self.registry,
         )
-        for name, reference in self._references.items():
-            label, n_rows = _label(name), sum(reference["counts"])
-            self._values.labels(label)
-            self._missing.labels(label)
-            (self._outliers if reference["kind"] == "numeric" else self._unseen).labels(label)
-            if n_rows:
-                missing_share.labels(label).set(reference["counts"][-1] / n_rows)
+
+    def _announce(self, label: str, reference: Mapping[str, Any]) -> None:
+        """A feature is there from the start, with nothing counted yet."""
+        self._values.labels(label)
+        self._missing.labels(label)
+        (self._outliers if reference["kind"] == "numeric" else self._unseen).labels(label)
+        n_rows = sum(reference["counts"])
+        if n_rows:
+            self._missing_share.labels(label).set(reference["counts"][-1] / n_rows)
 
     def observe_request(self, handler: str, method: str, status: int, seconds: float) -> None:
         """Count one HTTP request."""
@@ -127,8 +145,11 @@ class Metrics:
         class_names: Sequence[str],
     ) -> None:
         """Count the cells and predictions of one request."""
-        counts = {}
-        for name, reference in self._references.items():
+        counts: dict[str, drift.Counts] = {}
+        references, of_prediction, window = self._drift.watched
+        for name, reference in references.items():
+            if name not in values:
+                continue
             label, bins = _label(name), drift.count(values[name], reference)
             counts[_FEATURE + name] = bins
             self._values.labels(label).inc(int(bins.sum()))
@@ -141,10 +162,9 @@ class Metrics:
         names = [""] * n_rows if outputs.codes is None else [class_names[code] for code in outputs.codes]
         for label, n_predictions in collections.Counter(names).items():
             self._predictions.labels(_label(label)).inc(n_predictions)
-        if self._prediction_reference is not None:
-            scores = _scores(outputs, names, self._prediction_reference["kind"])
-            counts[_PREDICTION] = drift.count(scores, self._prediction_reference)
-        self._window.add(counts)
+        if of_prediction is not None:
+            counts[_PREDICTION] = drift.count(_scores(outputs, names, of_prediction["kind"]), of_prediction)
+        window.add(counts)
 
     def render(self) -> tuple[bytes, str]:
         """The metrics in Prometheus' text format, and its media type."""
@@ -154,44 +174,47 @@ class Metrics:
 class DriftCollector(Collector):
     """Computes drift when it is asked for: the index as it is, and the part that chance alone would give.
 
-    Parameters
+    Attributes
     ----------
-    features : mapping of str to mapping
-        Reference of each watched feature, as in config.json.
-    prediction : mapping or None
-        Reference of the prediction.
-    window : drift.Window
-        Counts of the latest requests.
+    watched : tuple of (mapping, mapping or None, drift.Window)
+        References of the features and of the prediction, as in config.json, and the counts of the latest requests: one
+        tuple, so that whoever reads it has three that belong together.
     """
 
-    def __init__(
-        self, features: Mapping[str, Mapping[str, Any]], prediction: Mapping[str, Any] | None, window: drift.Window
-    ) -> None:
-        self._features, self._prediction, self._window = features, prediction, window
+    def __init__(self) -> None:
+        self.watched: Watched = ({}, None, drift.Window())
+
+    def watch(self, features: Mapping[str, Mapping[str, Any]], prediction: Mapping[str, Any] | None) -> None:
+        """Compare with other references from now on, in a window of their own."""
+        self.watched = (features, prediction, drift.Window())
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Yield the metric families; those without rows in the window hold no sample."""
-        total = self._window.total()
+        features, of_prediction, window = self.watched
+        total = window.total()
         index = GaugeMetricFamily("model_feature_drift_psi", "Population stability index", labels=["feature"])
         chance = GaugeMetricFamily("model_feature_drift_noise_psi", "The part expected by chance", labels=["feature"])
-        for name, reference in self._features.items():
+        for name, reference in features.items():
             if _FEATURE + name in total:
                 counts = total[_FEATURE + name]
                 index.add_metric([_label(name)], drift.psi(reference["counts"], counts))
                 chance.add_metric([_label(name)], drift.noise(reference["counts"], counts))
         yield index
         yield chance
-        yield from self._collect_prediction(total.get(_PREDICTION))
+        yield from _collect_prediction(of_prediction, total.get(_PREDICTION))
         n_rows = max((int(counts.sum()) for counts in total.values()), default=0)
         yield GaugeMetricFamily("model_drift_window_rows", "Rows in the drift window", value=n_rows)
 
-    def _collect_prediction(self, counts: NDArray[np.int64] | None) -> Iterable[GaugeMetricFamily]:
-        if self._prediction is None or counts is None:
-            return
-        reference = self._prediction["counts"]
-        index, chance = drift.psi(reference, counts), drift.noise(reference, counts)
-        yield GaugeMetricFamily("model_prediction_drift_psi", "Population stability index of predictions", value=index)
-        yield GaugeMetricFamily("model_prediction_drift_noise_psi", "The part expected by chance", value=chance)
+
+def _collect_prediction(
+    of_prediction: Mapping[str, Any] | None, counts: NDArray[np.int64] | None
+) -> Iterable[GaugeMetricFamily]:
+    if of_prediction is None or counts is None:
+        return
+    reference = of_prediction["counts"]
+    index, chance = drift.psi(reference, counts), drift.noise(reference, counts)
+    yield GaugeMetricFamily("model_prediction_drift_psi", "Population stability index of predictions", value=index)
+    yield GaugeMetricFamily("model_prediction_drift_noise_psi", "The part expected by chance", value=chance)
 
 
 class LogCounter(logging.Handler):

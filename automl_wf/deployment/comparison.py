@@ -1,0 +1,418 @@
+"""Champion against challenger: two packages on the same labelled rows, and whether one should replace the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from automl_wf.core.metrics import Metric, Scoring, resolve_scoring, scoring_names
+from automl_wf.core.tasks import Task
+from automl_wf.deployment.evidence import Evidence
+from automl_wf.deployment.loading import LoadedModel
+from automl_wf.deployment.registry import changed_input, identity
+from automl_wf.deployment.verify import verify
+from automl_wf.evaluation.scores import Held
+from automl_wf.exceptions import InvalidInput, PackageError, UnknownCategoryWarning
+
+Status = Literal["pass", "fail", "undecided"]
+N_DRAWS, MAX_ROWS = 1_000, 5_000
+#: Rows that a slice must have, and how sure one must be that it got worse, over all slices.
+MIN_SLICE, ALPHA = 50, 0.05
+MAX_LEVELS, N_BINS = 20, 4
+#: The new model may take so many times as long as the old one; below so many milliseconds a row a difference is noise.
+SLOWER, LEAST_MS = 1.5, 0.01
+_TIMED_ROWS, _REPEATS = 100, 7
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two packages.
+
+    Parameters
+    ----------
+    path, name, version, sha256 : str
+        Where it is, what it is called, and the hash of its manifest.
+    score : float
+        The metric on the rows, in its natural form.
+    row_ms : float
+        Median milliseconds to predict a hundred rows, per row.
+    """
+
+    path: str
+    name: str
+    version: str
+    sha256: str
+    score: float
+    row_ms: float
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One condition of a promotion.
+
+    Parameters
+    ----------
+    name : str
+        What is asked.
+    status : {"pass", "fail", "undecided"}
+        How it came out.
+    reason : str
+        In words, with figures.
+    """
+
+    name: str
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows that share something, and how much more the new model loses on them than the old one.
+
+    Parameters
+    ----------
+    column, level : str
+        What they share.
+    n_rows : int
+        How many.
+    loss_change : float
+        Mean loss of the new model less that of the old one: above zero it is worse.
+    p_value : float
+        Chance of at least such a change if neither were worse, corrected for the number of slices (Holm).
+    """
+
+    column: str
+    level: str
+    n_rows: int
+    loss_change: float
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of it; `to_dict` is the content of promotion.json.
+
+    Parameters
+    ----------
+    old, new : Side
+        The packages.
+    metric : str
+        In words.
+    greater_is_better : bool
+        Direction of the metric.
+    n_rows : int
+        Rows compared on.
+    rows_sha256 : str
+        Hash of the rows and their labels.
+    gain : float
+        How much better the new model is, in units of the metric; below zero it is worse.
+    interval : (float, float)
+        95 % interval of the gain, by the paired bootstrap.
+    margin : float
+        Loss that is accepted.
+    slices : tuple of Slice
+        Slices that got worse beyond chance.
+    gates : tuple of Gate
+        Every condition.
+    verdict : {"promote", "keep", "undecided"}
+        "promote" only if every gate passes.
+    """
+
+    old: Side
+    new: Side
+    metric: str
+    greater_is_better: bool
+    n_rows: int
+    rows_sha256: str
+    gain: float
+    interval: tuple[float, float]
+    margin: float
+    slices: tuple[Slice, ...]
+    gates: tuple[Gate, ...]
+    verdict: Literal["promote", "keep", "undecided"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {"format": 1, **json.loads(json.dumps(asdict(self)))}
+
+
+def compare_packages(
+    old: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    data: Any,
+    *,
+    group: str | None = None,
+    margin: float = 0.0,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two packages on labelled rows that neither was trained on.
+
+    Parameters
+    ----------
+    old, new : path
+        Packages of the same task, columns and classes.
+    data : DataFrame or path
+        Rows with the target in a column of its name; CSV or Parquet.
+    group : str, default=None
+        Column of the queries when ranking; rows of one value are resampled together.
+    margin : float, default=0.0
+        Loss in units of the metric that is accepted, for a new model that is better in another way.
+    seed : int, default=0
+        Seed of the bootstrap.
+
+    Returns
+    -------
+    Comparison
+        Scores, the gain with its interval, slices that got worse, time to predict, and the verdict.
+
+    Raises
+    ------
+    PackageError
+        A package cannot be opened, or the two cannot take each other's place.
+    InvalidInput
+        The data lack the target or the group, or hold classes that the models do not know.
+
+    References
+    ----------
+    B. Efron and R. J. Tibshirani (1993). An introduction to the bootstrap, chapter 13 (percentile interval), on the
+    differences of both models' scores on the same draws.
+    S. Holm (1979). A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics 6, 65.
+    """
+    folders = (Path(old), Path(new))
+    models = tuple(LoadedModel(folder) for folder in folders)
+    changed = changed_input(*folders)
+    if changed:
+        raise PackageError(f"{new} cannot take the place of {old}: {'; '.join(changed[:5])}.")
+    facts = Evidence(folders[0]).facts
+    task = Task(facts["task"])
+    scoring = _scoring(facts, task)
+    frame = _read(data)
+    y, query = _labels(frame, facts, models[0], task), _groups(frame, group)
+    X = frame.drop(columns=[c for c in (facts["target"], group) if c in frame.columns])
+    thresholds = [Evidence(folder).facts["threshold"] for folder in folders]
+    held = [Held(task, y, _predict(m, X, task), None, query, t) for m, t in zip(models, thresholds, strict=True)]
+    metric = _metric(scoring, task)
+    sign = 1.0 if metric.greater_is_better else -1.0
+    scores = [float(h.measure(metric, scoring.pos_index)) for h in held]
+    gains = sign * _drawn_gains(held, metric, scoring.pos_index, seed)
+    interval = (float(np.quantile(gains, 0.025)), float(np.quantile(gains, 0.975)))
+    slices = worse_slices(X, _losses(held[1]) - _losses(held[0]))
+    times = [_row_ms(model, X) for model in models]
+    sides = [_side(f, m, s, t) for f, m, s, t in zip(folders, models, scores, times, strict=True)]
+    gates = (
+        _intact(folders[1]),
+        _gain_gate(interval, margin),
+        _slice_gate(slices),
+        _time_gate(sides, models[1].config["limits"].get("max_seconds_per_row")),
+    )
+    return Comparison(
+        old=sides[0],
+        new=sides[1],
+        metric=metric.label,
+        greater_is_better=metric.greater_is_better,
+        n_rows=len(y),
+        rows_sha256=hashlib.sha256(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()).hexdigest(),
+        gain=sign * (scores[1] - scores[0]),
+        interval=interval,
+        margin=margin,
+        slices=slices,
+        gates=gates,
+        verdict=_verdict(gates),
+    )
+
+
+def worse_slices(X: pd.DataFrame, change: NDArray[np.float64]) -> tuple[Slice, ...]:
+    """Slices of one column on which the mean of `change` is above zero beyond chance.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n_rows, n_columns)
+        The rows; numbers are cut into quarters, and of texts the commonest values count.
+    change : ndarray of shape (n_rows,)
+        Loss of the new model less that of the old one.
+
+    Returns
+    -------
+    tuple of Slice
+        By a one-sided test of the mean at 5 % over all slices (Holm), most certain first.
+    """
+    found = []
+    for name in X.columns:
+        for level, is_in in _levels(X[name]):
+            values = change[is_in]
+            if len(values) < MIN_SLICE:
+                continue
+            spread = float(values.std(ddof=1)) / np.sqrt(len(values))
+            mean = float(values.mean())
+            p = float(norm.sf(mean / spread)) if spread > 0 else float(mean <= 0)
+            found.append(Slice(str(name), level, len(values), mean, p))
+    found.sort(key=lambda s: s.p_value)
+    worse, largest = [], 0.0
+    for i, each in enumerate(found):
+        largest = max(largest, min(each.p_value * (len(found) - i), 1.0))
+        if largest > ALPHA:
+            break
+        worse.append(Slice(each.column, each.level, each.n_rows, each.loss_change, largest))
+    return tuple(worse)
+
+
+def _levels(column: pd.Series) -> Sequence[tuple[str, NDArray[np.bool_]]]:
+    is_missing = column.isna().to_numpy()
+    parts = [("missing", is_missing)] if is_missing.any() else []
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > MAX_LEVELS:
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        edges = np.unique(np.nanquantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1]))
+        place = np.where(is_missing, -1, np.searchsorted(edges, values, side="right"))
+        names = [f"{a:.4g} to {b:.4g}" for a, b in zip([-np.inf, *edges], [*edges, np.inf], strict=True)]
+        return [*parts, *((names[k], place == k) for k in range(len(names)))]
+    texts = column.astype(str).to_numpy()
+    common = pd.Series(texts[~is_missing]).value_counts().head(MAX_LEVELS).index
+    return [*parts, *((str(level), (texts == level) & ~is_missing) for level in common)]
+
+
+def _scoring(facts: dict[str, Any], task: Task) -> Scoring:
+    name = facts["problem"].get("scoring")
+    return resolve_scoring(name if name in scoring_names(task) else None, task, pos_index=facts["pos_index"])
+
+
+def _metric(scoring: Scoring, task: Task) -> Metric:
+    found = scoring.metric or resolve_scoring(None, task, pos_index=scoring.pos_index).metric
+    assert found is not None, "every task's default is a row of METRICS"
+    return found
+
+
+def _read(data: Any) -> pd.DataFrame:
+    if isinstance(data, pd.DataFrame):
+        return data.reset_index(drop=True)
+    path = Path(data)
+    try:
+        return pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path, low_memory=False)
+    except (OSError, ValueError, ImportError) as error:
+        raise InvalidInput(f"{path} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _labels(frame: pd.DataFrame, facts: dict[str, Any], model: LoadedModel, task: Task) -> NDArray[Any]:
+    name = facts["target"]
+    if name not in frame.columns:
+        raise InvalidInput(f"The rows lack the target {name!r}; there are {', '.join(map(repr, frame.columns[:20]))}.")
+    values = frame[name]
+    if values.isna().any():
+        raise InvalidInput(f"The target {name!r} is missing in {int(values.isna().sum())} rows. Leave them out.")
+    if not task.is_classification or model.classes_ is None:
+        return np.asarray(values, dtype=np.float64)
+    place = {label: code for code, label in enumerate(model.classes_.tolist())}
+    strange = sorted({repr(v) for v in values.tolist() if v not in place})
+    if strange:
+        raise InvalidInput(f"The target holds classes that the models do not know: {', '.join(strange[:5])}.")
+    return np.array([place[v] for v in values.tolist()], dtype=np.int64)
+
+
+def _groups(frame: pd.DataFrame, group: str | None) -> NDArray[np.int64] | None:
+    if group is None:
+        return None
+    if group not in frame.columns:
+        raise InvalidInput(f"The rows lack the column {group!r} that should hold the groups.")
+    return np.asarray(pd.factorize(frame[group])[0], dtype=np.int64)
+
+
+def _predict(model: LoadedModel, X: pd.DataFrame, task: Task) -> NDArray[np.float64]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownCategoryWarning)
+        return model.predict_proba(X) if task.is_classification else np.asarray(model.predict(X), dtype=np.float64)
+
+
+def _losses(held: Held) -> NDArray[np.float64]:
+    """Loss of each row: log loss, squared error; when ranking, squared error of the score within all rows."""
+    if held.task.is_classification:
+        of_truth = held.prediction[np.arange(len(held.y)), held.y]
+        return np.asarray(-np.log(np.maximum(of_truth, 1e-15)))
+    return np.asarray((held.prediction - held.y) ** 2)
+
+
+def _drawn_gains(held: Sequence[Held], metric: Metric, pos_index: int, seed: int) -> NDArray[np.float64]:
+    """Difference of the metric on bootstrap draws of the same rows (or groups) for both."""
+    rng = np.random.default_rng(seed)
+    n = len(held[0].y)
+    unit = np.arange(n) if held[0].group is None else held[0].group
+    n_units = int(unit.max()) + 1
+    share = min(1.0, MAX_ROWS / n)
+    if share < 1.0:
+        is_kept = rng.random(n_units) < share
+        held = [h.take(np.flatnonzero(is_kept[unit])) for h in held]
+        unit = unit[is_kept[unit]]
+        unit, n_units = np.unique(unit, return_inverse=True)[1], int(is_kept.sum())
+    gains = []
+    for _ in range(N_DRAWS // 100):
+        counts = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=100).astype(np.float64)[:, unit]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            old, new = (np.asarray(h.measure(metric, pos_index, counts)) for h in held)
+        gains.append(new - old)
+    drawn = np.concatenate(gains)
+    drawn = drawn[np.isfinite(drawn)]
+    # Fewer rows spread further: back to the spread that all of them have.
+    return np.asarray(drawn.mean() + (drawn - drawn.mean()) * np.sqrt(share))
+
+
+def _row_ms(model: LoadedModel, X: pd.DataFrame) -> float:
+    few = X.take(np.arange(_TIMED_ROWS) % len(X)).reset_index(drop=True)
+    seconds = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnknownCategoryWarning)
+        for _ in range(_REPEATS):
+            start = time.perf_counter()
+            model.predict(few)
+            seconds.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(seconds)) / _TIMED_ROWS
+
+
+def _side(folder: Path, model: LoadedModel, score: float, row_ms: float) -> Side:
+    return Side(str(folder), model.config["name"], str(model.config["version"]), identity(folder), score, row_ms)
+
+
+def _intact(folder: Path) -> Gate:
+    report = verify(folder)
+    if report.ok:
+        return Gate("package_verified", "pass", f"{len(report.checks)} checks")
+    return Gate("package_verified", "fail", f"{report.wrong[0].subject}: {report.wrong[0].reason}")
+
+
+def _gain_gate(interval: tuple[float, float], margin: float) -> Gate:
+    low, high = interval
+    words = f"gain between {low:.4g} and {high:.4g} (95 %), {-margin:.4g} is asked for"
+    status: Status = "pass" if low > -margin else "fail" if high < -margin else "undecided"
+    return Gate("score", status, words)
+
+
+def _slice_gate(slices: Sequence[Slice]) -> Gate:
+    if not slices:
+        return Gate("no_worse_slice", "pass", "no slice got worse beyond chance")
+    named = "; ".join(f"{s.column} = {s.level} ({s.n_rows} rows)" for s in slices[:3])
+    return Gate("no_worse_slice", "fail", f"{len(slices)} got worse: {named}")
+
+
+def _time_gate(sides: Sequence[Side], limit_s: float | None) -> Gate:
+    old, new = sides
+    words = f"{new.row_ms:.4g} ms a row, {old.row_ms:.4g} before"
+    is_slower = new.row_ms > SLOWER * old.row_ms and new.row_ms > old.row_ms + LEAST_MS
+    is_slow = is_slower or (limit_s is not None and new.row_ms > 1e3 * limit_s)
+    return Gate("time_to_predict", "fail" if is_slow else "pass", words)
+
+
+def _verdict(gates: Sequence[Gate]) -> Literal["promote", "keep", "undecided"]:
+    statuses = {gate.status for gate in gates}
+    if statuses == {"pass"}:
+        return "promote"
+    return "keep" if "fail" in statuses else "undecided"
