@@ -11,9 +11,11 @@ so that a run that was stopped goes on, and systems may be added later; `--fresh
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,13 +140,19 @@ def _in_own_process(options: argparse.Namespace, folder: Path | None, system: st
     command += ["--budget", str(options.budget), *(["--data", str(folder)] if folder else [])]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     patience = PATIENCE * options.budget + GRACE_S
-    try:
-        run = subprocess.run(command, capture_output=True, text=True, timeout=patience, env=environment)
-    except subprocess.TimeoutExpired:
-        return {**failed, "failure": f"not done after {patience:.0f} s", "fit_time_s": patience}
-    if run.returncode:
-        return {**failed, "failure": (run.stderr.strip().splitlines() or [str(run.returncode)])[-1][:REASON_LENGTH]}
-    return json.loads(run.stdout.splitlines()[-1])
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A session of its own: whatever workers a system has started end with it, and do not disturb the next one.
+    with subprocess.Popen(command, env=environment, start_new_session=True, **pipes) as process:
+        try:
+            said, complaint = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            return {**failed, "failure": f"not done after {patience:.0f} s", "fit_time_s": patience}
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        return {**failed, "failure": (complaint.strip().splitlines() or [str(process.returncode)])[-1][:REASON_LENGTH]}
+    return json.loads(said.splitlines()[-1])
 
 
 def read_runs(path: Path, budget: float) -> dict[tuple[str, int, str], dict[str, Any]]:
