@@ -18,8 +18,10 @@ from sklearn.utils import ClassifierTags, RegressorTags, Tags, TransformerTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from automl_wf.core.business import outcome_names, take_columns
 from automl_wf.core.compat import HasMethods, Interval, StrOptions, check_parameters
-from automl_wf.core.metrics import resolve_scoring
+from automl_wf.core.costs import Costs, UnitCosts
+from automl_wf.core.metrics import cost_scoring
 from automl_wf.core.tasks import Task
 from automl_wf.core.validation import read_groups, read_weights
 from automl_wf.deployment import Package
@@ -35,9 +37,12 @@ if TYPE_CHECKING:
 
 #: Parameters of DESIGN whose work is not in this version: setting one is an error, never a silent nothing.
 _NOT_YET = {
-    "business": "Pass the costs as a scorer: scoring=make_scorer(…).",
     "sensitive": "Compare groups with evaluate(X_test[rows], y_test[rows]).",
 }
+
+
+def _listed(costs: Costs | None) -> list[list[float]] | None:
+    return None if costs is None else [list(row) for row in costs.matrix]
 
 
 def _has_classes(estimator: WorkflowEstimator) -> bool:
@@ -79,10 +84,19 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     sensitive : list of column names, default=None
         Columns to report group metrics for. Not in this version.
     business : dict, default=None
-        Costs, revenue and KPIs. Not in this version.
+        What predictions are worth, by any of these keys. Amounts are in one unit of money ("currency" names it).
+        Classes: "cost_matrix" ([true][predicted] in the order of the sorted classes, or a mapping of mappings;
+        negative costs are gains), or "cost_per_false_positive" and "cost_per_false_negative" (two classes), or
+        "cost_per_error"; "revenue_per_unit" (per row of the positive class that is found); "baseline_errors"
+        (errors made today on as many rows). Regression: "cost_per_unit_over" and "cost_per_unit_under". Ranking:
+        the columns of X that are named by "item", and by "clicks", "conversions" and "satisfaction", which are
+        no inputs then. Any task: "custom_kpis", a mapping of name to function(predictions, actuals), the more the
+        better. Costs set the decision: two classes get the threshold, more the class, of least expected cost;
+        a `scoring` of labels comes first. "optimise" makes "cost" (or True) or a KPI what the search maximises
+        instead of a proper score.
     requirements : dict, default=None
-        Success criteria and limits, kept with the problem: "score", "max_size" (bytes of the graph),
-        "max_predict_time" (seconds per row), "max_memory" (bytes).
+        Success criteria and limits, judged in `problem_.criteria`, on the card and in the report: "score" (at least;
+        of a loss at most), "max_size" (bytes of the graph), "max_predict_time" (seconds per row), "max_memory" (bytes).
     max_predict_time : float, default=None
         Seconds per row that a prediction may take; members are dropped until it holds.
     memory_limit : float or str, default=None
@@ -305,11 +319,12 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             delattr(self, name)
         problem, tuning = result.problem, result.tuning
         self._result = result
-        self._said_extra: set[str] = set()
+        self._said_extra: set[str] = set(outcome_names(self.business))
         self.task_ = problem.task
         self.n_features_in_ = len(result.schema.columns)
         if isinstance(X, pd.DataFrame) and all(isinstance(c, str) for c in X.columns):
-            self.feature_names_in_ = np.asarray(X.columns, dtype=object)
+            inputs = [c for c in X.columns if c not in self._said_extra]
+            self.feature_names_in_ = np.asarray(inputs, dtype=object)
         if problem.classes is not None:
             self.classes_ = problem.classes
         owner = type(self).__name__
@@ -321,6 +336,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "members": [{"model": m.name, "weight": m.weight, "params": dict(m.params)} for m in tuning.blend.members],
             "temperature": tuning.blend.postprocess.temperature,
             "threshold": tuning.blend.postprocess.threshold,
+            "decision_costs": _listed(tuning.blend.postprocess.costs),
+            "shift": tuning.blend.postprocess.shift,
         }
         honest = result.evaluation.honest
         self.best_score_ = float(honest.value) if honest is not None and honest.value is not None else tuning.best.score
@@ -462,7 +479,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Greater is better.
         """
         check_is_fitted(self)
-        if self.scoring not in ("auto", None):
+        if self.scoring not in ("auto", None) or (self.business or {}).get("optimise"):
             return self._score_by_scoring(X, y, sample_weight, groups)
         predicted = self.predict(X)
         if self.task_.is_classification:
@@ -475,9 +492,10 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def _score_by_scoring(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> float:
         codes, raw, weight, group = self._judged(X, y, sample_weight, groups)
-        scoring = None if self.scoring == "auto" else self.scoring
-        scorer = resolve_scoring(scoring, self.task_, self.problem_.classes, self.problem_.positive)
-        return float(scorer(codes, raw, weight, group))
+        scoring, rule = self.problem_.scoring, self.best_estimator_.blend.postprocess.rule
+        if isinstance(scoring.costs, UnitCosts):
+            scoring = cost_scoring(scoring.costs, self.task_, is_final=True)
+        return float(scoring(codes, raw, weight, group, threshold=rule))
 
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Evaluation:
         """Every metric on a test set that `fit` has not seen, beside the baseline's.
@@ -501,6 +519,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         codes, raw, weight, group = self._judged(X, y, sample_weight, groups)
         post = self.best_estimator_.blend.postprocess
         baseline = np.broadcast_to(self._result.evidence["baseline"].mean(axis=0), raw.shape).copy()
+        _, columns = take_columns(X, self.business, is_needed=False)
         self.test_evaluation_ = evaluate(
             task=self.task_,
             scoring=self.problem_.scoring,
@@ -510,7 +529,10 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             group=group,
             baseline_prediction=baseline,
             classes=self.problem_.classes,
-            threshold=post.threshold,
+            threshold=post.rule,
+            business=self.problem_.business,
+            columns=columns,
+            criteria=[c for c in self.problem_.criteria if c.is_of_score],
             on="test rows",
         )
         return self.test_evaluation_

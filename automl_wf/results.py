@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from automl_wf.bayesian_hpo import Trial, Tuning
+from automl_wf.core.business import storable_business, storable_scoring
 from automl_wf.core.schema import Column, ColumnKind
+from automl_wf.core.tasks import Task
 from automl_wf.deployment.subject import Subject, describe_environment
 from automl_wf.feature_engineering.preprocessor import Preprocessor
 from automl_wf.workflow import FittedWorkflow
 
+#: Confidences of the prediction intervals that card and report tell the width of.
+CONFIDENCES = (0.8, 0.9, 0.95)
 #: Levels of a column that go into the package for counting unseen ones; columns with more are not counted.
 MAX_LEVELS = 10_000
 
@@ -187,7 +192,12 @@ def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
         problem=problem.to_dict(),
         data={**result.data_plan.to_dict(), "n_columns": len(result.schema.columns), "fingerprint": result.fingerprint},
         search=_search_facts(estimator, result),
-        blend={**estimator.best_params_, "finish": result.tuning.finish, "n_parameters": blend.n_parameters},
+        blend={
+            **estimator.best_params_,
+            "finish": result.tuning.finish,
+            "n_parameters": blend.n_parameters,
+            **_interval_widths(result),
+        },
         evaluation=result.evaluation.to_dict(),
         interpretation=result.interpretation.to_dict(),
         timings=result.timings,
@@ -202,16 +212,30 @@ def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
         limits=limits,
         on_unknown=estimator.on_unknown,
         threshold=blend.postprocess.threshold,
+        decision_costs=estimator.best_params_["decision_costs"],
         pos_index=problem.positive,
         seed=result.seed,
     )
 
 
+def _interval_widths(result: FittedWorkflow) -> dict[str, Any]:
+    """How far a new value may lie from its prediction, by confidence; regression only."""
+    if result.problem.task is not Task.REGRESSION:
+        return {}
+    post = result.tuning.blend.postprocess
+    return {"prediction_intervals": {str(c): post.residual_quantile(1 - c) for c in CONFIDENCES}}
+
+
 def _without_reference(estimator: Any) -> Any:
-    """A copy to be pickled: without the reference rows and the evidence, which are training data."""
+    """A copy to be pickled: without reference rows and evidence, which are training data, and unpicklable KPIs."""
     twin = copy.copy(estimator)
+    twin.business = storable_business(estimator.business)
+    problem = estimator._result.problem
+    worth = None if problem.business is None else problem.business.storable()
+    twin.problem_ = replace(problem, business=worth, scoring=storable_scoring(problem.scoring))
     twin._result = replace(
         estimator._result,
+        problem=twin.problem_,
         reference=estimator._result.reference[:0],
         reference_y=estimator._result.reference_y[:0],
         evidence={"baseline": estimator._result.evidence["baseline"].mean(axis=0, keepdims=True)},
@@ -279,4 +303,12 @@ def _std(scores: tuple[float, ...]) -> float:
 
 def _plain(value: Any) -> Any:
     """A parameter as JSON can hold it."""
+    value = _named(value)
     return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+
+
+def _named(value: Any) -> Any:
+    """Functions by their names, also inside mappings: where they lie in memory says nothing."""
+    if isinstance(value, Mapping):
+        return {key: _named(item) for key, item in value.items()}
+    return str(value.__qualname__) if callable(value) and hasattr(value, "__qualname__") else value

@@ -17,8 +17,10 @@ from sklearn.utils import check_random_state
 
 from automl_wf.bayesian_hpo import Configuration, SearchRules, Tuning, tune
 from automl_wf.core.budget import Budget
+from automl_wf.core.business import check_business, take_columns
 from automl_wf.core.checkpoint import Journal
 from automl_wf.core.compat import free_memory, usable_threads
+from automl_wf.core.criteria import check_requirements, criteria_findings
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.folds import FoldCache, Folds
 from automl_wf.core.frame import learn_schema, take_rows
@@ -93,6 +95,8 @@ class Data:
     weight: NDArray[np.float64] | None
     group: NDArray[np.int64] | None
     findings: tuple[Finding, ...]
+    #: Columns that `business` names, by role; outcomes are in no other place.
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,8 @@ class ModelDevelopmentWorkflow:
     artifacts : dict
         Result of each stage that has run, by the stage's name.
     metrics : dict
-        "seconds" per stage and, once stage 6 has run, "scores": every metric on out-of-fold predictions.
+        "seconds" per stage and, once stage 6 has run, "scores": every metric on out-of-fold predictions, and
+        "business": revenue impact, cost savings and KPIs.
     agents : dict of str to (lead, support)
         The roles of each stage.
 
@@ -164,6 +169,8 @@ class ModelDevelopmentWorkflow:
         self.seed = self._first_seed()
         self.n_jobs = usable_threads(self.config["n_jobs"])
         self.memory_limit = read_bytes(self.config["memory_limit"], "memory_limit")
+        check_business(self.config["business"])
+        check_requirements(self.config["requirements"])
         self._begin()
 
     def _first_seed(self) -> int:
@@ -217,7 +224,9 @@ class ModelDevelopmentWorkflow:
             shortlist = self.select_models(data, problem, table)
             cache = self._fold_cache(problem, rows, table, plan.folds, features)
             tuning = self.optimize_hyperparameters(problem, shortlist, cache)
-            evaluation = self.evaluate_models(problem, tuning, cache)
+            columns = {role: values[rows.index] for role, values in data.columns.items()}
+            evaluation = self.evaluate_models(problem, tuning, cache, columns)
+            problem = self.artifacts["problem_definition"] = replace(problem, criteria=evaluation.criteria)
             kept = self._keep(X, data, problem, rows, cache, plan, shortlist, tuning)
             # Last, since it can be cut at any column: what the other stages left of the time is its.
             interpretation = self.interpret_models(problem, tuning, cache, table)
@@ -273,13 +282,14 @@ class ModelDevelopmentWorkflow:
         with self._stage("problem_definition"):
             if y is None or isinstance(y, (str, bytes)):
                 read_target(y, self.config["task"], 0, owner)
+            X, columns = take_columns(X, self.config["business"])
             schema, table, findings = learn_schema(X, self.config["schema"])
             target = read_target(y, self.config["task"], table.n_rows, owner)
             weight = read_weights(sample_weight, table.n_rows)
             group = read_groups(groups, table.n_rows)
             if target.task is Task.RANKING and group is None:
                 group = np.zeros(table.n_rows, dtype=np.int64)
-            return Data(schema, table, target, weight, group, tuple(findings))
+            return Data(schema, table, target, weight, group, tuple(findings), columns)
 
     def define_problem(self, data: Data) -> Problem:
         """Stage 1: task, metric, baseline, constraints and findings.
@@ -302,6 +312,7 @@ class ModelDevelopmentWorkflow:
                 data.table,
                 scoring=self.config["scoring"],
                 pos_label=self.config["pos_label"],
+                business=self.config["business"],
                 group=data.group,
                 constraints=constraints,
                 findings=data.findings,
@@ -445,7 +456,13 @@ class ModelDevelopmentWorkflow:
         self.artifacts["bayesian_hpo"] = tuning
         return tuning
 
-    def evaluate_models(self, problem: Problem, tuning: Tuning, cache: FoldCache) -> Evaluation:
+    def evaluate_models(
+        self,
+        problem: Problem,
+        tuning: Tuning,
+        cache: FoldCache,
+        columns: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Evaluation:
         """Stage 6: the honest score, and every metric beside the baseline's.
 
         Parameters
@@ -456,6 +473,8 @@ class ModelDevelopmentWorkflow:
             Stage 5's result.
         cache : FoldCache
             The folds' matrices.
+        columns : mapping of str to ndarray of shape (n_rows,), or None, default=None
+            Columns of these rows that `business` names, by role.
 
         Returns
         -------
@@ -490,7 +509,11 @@ class ModelDevelopmentWorkflow:
                 group=group,
                 baseline_prediction=tuning.baseline.prediction,
                 classes=problem.classes,
-                threshold=tuning.blend.postprocess.threshold,
+                threshold=tuning.blend.postprocess.rule,
+                business=problem.business,
+                columns={role: values[held_out] for role, values in (columns or {}).items()},
+                criteria=problem.criteria,
+                seconds_per_row=tuning.seconds_per_row,
                 honest=honest,
                 n_bootstraps=_n_bootstraps(self.budget, len(y)),
                 seed=self.seed,
@@ -498,6 +521,7 @@ class ModelDevelopmentWorkflow:
             )
         self.artifacts["evaluation"] = evaluation
         self.metrics["scores"] = {score.name: score.value for score in evaluation.scores}
+        self.metrics["business"] = {} if evaluation.business is None else evaluation.business.metrics
         return evaluation
 
     def interpret_models(self, problem: Problem, tuning: Tuning, cache: FoldCache, table: Table) -> Interpretation:
@@ -583,7 +607,7 @@ class ModelDevelopmentWorkflow:
         tuning: Tuning,
     ) -> dict[str, Any]:
         """What stays of the rows: out-of-fold evidence, a reference sample, counts for drift, and a fingerprint."""
-        reference, at = _reference(X, data.table.n_rows, self.seed)
+        reference, at = _reference(take_columns(X, self.config["business"])[0], data.table.n_rows, self.seed)
         held_out = plan.folds.rows
         labels = None
         if problem.classes is not None:
@@ -789,6 +813,7 @@ def _dependencies(
         return sha256(b"".join(b"-" if a is None else np.ascontiguousarray(a).tobytes() for a in arrays)).hexdigest()
 
     splits = [part for split in cache.folds.splits for part in split]
+    costs = problem.scoring.costs
     return {
         "table": fingerprint(cache.table.cells),
         "kinds of columns": repr([(c.name, c.kind.value, c.is_used) for c in cache.table.schema.columns]),
@@ -796,7 +821,7 @@ def _dependencies(
         "weights or groups": digest(cache.weight, cache.group),
         "folds": digest(*splits),
         "task": problem.task.value,
-        "scoring": problem.scoring.name,
+        "scoring": problem.scoring.name + ("" if costs is None or problem.scoring.needs == "proba" else f" by {costs}"),
         "estimators": repr(config["estimators"]),
         "models": repr(sorted(shortlist.specs)),
         "version": f"{installed_version('automl-wf')}, lightgbm {installed_version('lightgbm')}",
@@ -843,6 +868,7 @@ def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str
                 "Give more time, fewer columns, or a sample of the rows.",
             )
         )
+    found += criteria_findings(evaluation.criteria)
     if evaluation.beats_baseline is False:
         found.append(
             Finding(
@@ -876,6 +902,7 @@ def _decisions(
         Decision(
             "bayesian_hpo", f"ensemble ({tuning.choice.strategy}): {models}", "best on rows not used for its weights"
         ),
+        *_decision_rule(problem, tuning),
         Decision("bayesian_hpo", f"final models: {tuning.finish}", f"{plan.n_rows} rows"),
         Decision(
             "bayesian_hpo",
@@ -884,6 +911,22 @@ def _decisions(
             + (f", {tuning.n_resumed} of them from the checkpoint" if tuning.n_resumed else ""),
         ),
     )
+
+
+def _decision_rule(problem: Problem, tuning: Tuning) -> tuple[Decision, ...]:
+    """By what a class is decided on, or a value shifted, where that is not left to the most probable one."""
+    post, is_by_costs = tuning.blend.postprocess, problem.scoring.costs is not None
+    why = "costs of errors" if is_by_costs else f"better {problem.scoring.label} on rows not used to choose it"
+    if post.costs is not None:
+        return (Decision("bayesian_hpo", "decision: the class with the least expected cost", why),)
+    if post.threshold is not None and problem.classes is not None:
+        if is_by_costs and post.threshold != problem.scoring.rule:
+            why = f"cheaper than {problem.scoring.rule:.4g}, which the costs imply, on rows not used to choose it"
+        label = problem.classes.tolist()[1]
+        return (Decision("bayesian_hpo", f"decision: {label!r} from a probability of {post.threshold:.4g}", why),)
+    if post.shift != 0.0:
+        return (Decision("bayesian_hpo", f"predictions are shifted by {post.shift:.4g}", why),)
+    return ()
 
 
 def _summary(result: FittedWorkflow) -> list[str]:

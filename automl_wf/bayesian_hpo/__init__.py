@@ -86,6 +86,14 @@ class Tuning:
         """The best single configuration."""
         return max((t for t in self.trials if t.status == "ok"), key=lambda t: t.score)
 
+    @property
+    def seconds_per_row(self) -> float:
+        """What a prediction of the blend takes, from the times of the folds' models on their held-out rows."""
+        times = dict(zip(self.candidates, self.choice.weights, strict=True))
+        used = [self.trials[number].predict_time_ms for number, weight in times.items() if weight > 0]
+        parts = [len(member.parts) for member in self.blend.members]
+        return float(sum(ms * n for ms, n in zip(used, parts, strict=True))) * 1e-6
+
 
 def tune(
     cache: FoldCache,
@@ -177,7 +185,7 @@ def tune(
         predictions, y, weight, group, scoring, cache.folds.fold_of_row, families, max_calls=max_calls
     )
     combined = combine(predictions, choice.weights)
-    post = fit_postprocess(combined, y, weight, group, scoring, task, max_calls=max_calls)
+    post = fit_postprocess(combined, y, weight, group, scoring, task, costs=scoring.costs, max_calls=max_calls)
     chosen = [(t, float(w), s) for t, w, s in zip(candidates, choice.weights, scales, strict=True) if w > 0]
     fold_members = tuple(_member(objective, t, w, s) for t, w, s in chosen)
     members, finish = _finish(objective, chosen, fold_members, budget.until_reserve(reserve))

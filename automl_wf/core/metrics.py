@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.metrics import get_scorer, get_scorer_names
 
+from automl_wf.core.costs import Costs, DecisionRule, UnitCosts
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidInput, InvalidParameter
 
@@ -37,21 +38,23 @@ TIE = 1e-9
 TOP_K = 10
 
 
-def decide(proba: Floats, threshold: float | None = None) -> Codes:
+def decide(proba: Floats, threshold: DecisionRule = None) -> Codes:
     """Class codes from probabilities: the one rule that `predict`, every metric and the graph share.
 
     Parameters
     ----------
     proba : ndarray of shape (n_rows, n_classes)
         Probabilities.
-    threshold : float or None, default=None
-        Binary only: class 1 is chosen where its probability is at least this. None: the most probable class.
+    threshold : float, Costs or None, default=None
+        Binary: class 1 is chosen where its probability is at least this. Costs: the class with the least expected
+        cost. None: the most probable class.
 
     Returns
     -------
     ndarray of shape (n_rows,)
         The first class whose probability is within 1e-9 of the row's largest; with a threshold, 1 where
-        ``proba[:, 1] >= threshold - 1e-9``.
+        ``proba[:, 1] >= threshold - 1e-9``; with costs, the first class whose expected cost is within 1e-9 of the
+        row's smallest.
 
     Examples
     --------
@@ -59,7 +62,13 @@ def decide(proba: Floats, threshold: float | None = None) -> Codes:
     [0, 1]
     >>> decide(np.array([[0.5, 0.5], [0.4, 0.6]]), threshold=0.5).tolist()
     [1, 1]
+    >>> decide(np.array([[0.8, 0.1, 0.1]]), Costs(((0, 1, 1), (1, 0, 1), (9, 9, 0)))).tolist()
+    [2]
     """
+    if isinstance(threshold, Costs):
+        expected = threshold.expected(proba)
+        smallest = expected.min(axis=1, keepdims=True)
+        return np.asarray(np.argmax(expected <= smallest + TIE, axis=1), dtype=np.int64)
     if threshold is not None:
         return np.asarray(proba[:, 1] >= threshold - TIE, dtype=np.int64)
     if proba.shape[1] == 2:
@@ -299,6 +308,11 @@ def _mape(y: Floats, value: Floats, weight: Floats | None, group: Codes | None) 
     return _mean(np.abs(y - value) / np.maximum(np.abs(y), np.finfo(np.float64).eps), weight)
 
 
+def _wape(y: Floats, value: Floats, weight: Floats | None, group: Codes | None) -> Any:
+    """Sum of the absolute errors as a share of the sum of |truth|: defined where single truths are 0."""
+    return _ratio(_mean(np.abs(y - value), weight), _mean(np.abs(y), weight))
+
+
 def _r2(y: Floats, value: Floats, weight: Floats | None, group: Codes | None) -> Any:
     """Share of the variance explained; of a constant truth 1 if it is met and 0 otherwise, as in scikit-learn."""
     if len(y) < 2:
@@ -460,6 +474,55 @@ def _precision_at_k(k: int, y: Floats, score: Floats, weight: Floats | None, gro
     return ranked.mean(y, hits / np.minimum(ranked.query_sizes, k), weight)
 
 
+def top_rows(score: Floats, group: Codes | None, k: int = TOP_K) -> NDArray[np.bool_]:
+    """Which rows come to the first k places of their query; equal scores in the order of the rows.
+
+    Parameters
+    ----------
+    score : ndarray of shape (n_rows,)
+        Greater comes first.
+    group : ndarray of shape (n_rows,) or None
+        Query of each row. None: one query.
+    k : int, default=10
+        Places.
+
+    Returns
+    -------
+    ndarray of bool of shape (n_rows,)
+        Whether a row is shown.
+    """
+    ranked = _Ranked.of(score, group)
+    is_shown = np.zeros(len(score), dtype=bool)
+    is_shown[ranked.order] = ranked.position <= k
+    return is_shown
+
+
+def mean_of_top(values: Floats, score: Floats, group: Codes | None, k: int = TOP_K) -> float:
+    """Mean of what the rows in the first k places of their query have; its expected value over tied scores.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+        Clicks, sales, grades; rows without a value (NaN) take a place but do not count.
+    score : ndarray of shape (n_rows,)
+        Greater comes first.
+    group : ndarray of shape (n_rows,) or None
+        Query of each row. None: one query.
+    k : int, default=10
+        Places.
+
+    Returns
+    -------
+    float
+        NaN where no value is known.
+    """
+    ranked = _Ranked.of(score, group)
+    ordered, is_shown = values[ranked.order], ranked.position <= k
+    is_known = ~np.isnan(ordered)
+    total = ranked.run_means(np.where(is_known, ordered, 0.0))[is_shown].sum()
+    return float(_ratio(total, ranked.run_means(is_known.astype(np.float64))[is_shown].sum()))
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -503,7 +566,7 @@ class Metric:
         prediction: NDArray[Any],
         weight: Floats | None = None,
         group: Codes | None = None,
-        threshold: float | None = None,
+        threshold: DecisionRule = None,
     ) -> Any:
         """The metric's value.
 
@@ -517,8 +580,8 @@ class Metric:
             Row weights.
         group : ndarray of shape (n_rows,) or None
             Query of each row.
-        threshold : float or None
-            Decision threshold for class 1.
+        threshold : float, Costs or None
+            What a class is decided on by, as for `decide`.
 
         Returns
         -------
@@ -581,6 +644,7 @@ def _tabulate() -> dict[str, Metric]:
             _median_absolute_error,
             f"neg_{mdae}",
         ),
+        Metric("wape", "weighted absolute percentage error", regression, False, (0.0, inf), "value", _wape, None),
         Metric(direction, "directional accuracy", regression, True, share, "value", _directional_accuracy, None),
         Metric("ndcg", "NDCG", ranking, True, share, "score", partial(_ndcg, None), "ndcg"),
         Metric("ndcg_at_10", "NDCG@10", ranking, True, share, "score", partial(_ndcg, 10), "ndcg_at_10"),
@@ -735,6 +799,8 @@ class Scoring:
         Original labels, in which a user's own scorer is asked. None: class codes.
     pos_index : int
         Code of the positive class (binary).
+    costs : Costs, UnitCosts or None
+        Costs of errors, where the user gave them and they decide: classes are then chosen by least expected cost.
     """
 
     name: str
@@ -748,11 +814,17 @@ class Scoring:
     takes_weight: bool = False
     classes: tuple[Any, ...] | None = None
     pos_index: int = 1
+    costs: Costs | UnitCosts | None = None
 
     @property
     def is_label_metric(self) -> bool:
         """Whether the decision threshold matters."""
         return self.needs == "label"
+
+    @property
+    def rule(self) -> DecisionRule:
+        """What a class is decided on by unless something else was fitted; None: the most probable class."""
+        return self.costs.rule if isinstance(self.costs, Costs) else None
 
     def natural(self, score: float) -> float:
         """The value as it is usually written: a loss is not negated."""
@@ -765,7 +837,7 @@ class Scoring:
         weight: Floats | None = None,
         group: Codes | None = None,
         *,
-        threshold: float | None = None,
+        threshold: DecisionRule = None,
     ) -> float:
         """Score of predictions.
 
@@ -779,8 +851,8 @@ class Scoring:
             Row weights.
         group : ndarray of shape (n_rows,) or None, default=None
             Query of each row (ranking).
-        threshold : float or None, default=None
-            Decision threshold for class 1.
+        threshold : float, Costs or None, default=None
+            What a class is decided on by, as for `decide`. None: `rule`.
 
         Returns
         -------
@@ -792,6 +864,7 @@ class Scoring:
         InvalidInput
             A prediction is not a finite number.
         """
+        threshold = self.rule if threshold is None else threshold
         if not np.isfinite(prediction).all():
             raise InvalidInput(
                 f"{self.label} needs finite predictions. Got "
@@ -807,7 +880,7 @@ class Scoring:
         return self.natural(value)
 
     def _replayed(
-        self, y: NDArray[Any], prediction: NDArray[Any], weight: Floats | None, threshold: float | None
+        self, y: NDArray[Any], prediction: NDArray[Any], weight: Floats | None, threshold: DecisionRule
     ) -> float:
         if self.scorer is None:
             raise TypeError("a Scoring has either a metric or a scorer: use resolve_scoring to make one")
@@ -959,3 +1032,80 @@ def _wrong_name(name: str, task: Task) -> str:
         f"The 'scoring' parameter must be 'auto', a callable scorer(estimator, X, y), or for {task.value} one of "
         f"{', '.join(fitting)}. Got {name!r} instead.{hint}"
     )
+
+
+# --- costs -----------------------------------------------------------------------------------------------------------
+
+
+def _cost(costs: Costs | UnitCosts, y: Any, prediction: Any, weight: Floats | None, group: Codes | None) -> Any:
+    return _mean(costs.of_rows(y, prediction), weight)
+
+
+def _cost_once_shifted(costs: UnitCosts, y: Floats, value: Floats, weight: Floats | None, group: Codes | None) -> Any:
+    """Mean cost of values that are shifted to where errors cost least, each half of the rows by the other half."""
+    residual, half = y - value, np.arange(len(y)) % 2
+    shift = np.zeros(len(y))
+    for this in (0, 1):
+        taught = half != this
+        mass = None if weight is None else weight[taught]
+        if taught.any() and (mass is None or mass.sum() > 0):
+            shift[half == this] = costs.shift(residual[taught], mass)
+    return _mean(costs.of_rows(residual, shift), weight)
+
+
+def cost_metric(costs: Costs | UnitCosts, task: Task) -> Metric:
+    """Mean cost per row, as a metric beside those of METRICS.
+
+    Parameters
+    ----------
+    costs : Costs or UnitCosts
+        In units of money. The positive class has code 1 here, as for every metric of classes.
+    task : Task
+        What is predicted.
+
+    Returns
+    -------
+    Metric
+        "cost"; smaller is better.
+
+    Examples
+    --------
+    >>> metric = cost_metric(Costs(((0.0, 1.0), (5.0, 0.0))), Task.BINARY)
+    >>> float(metric.evaluate(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])))
+    1.5
+    """
+    inf = float("inf")
+    bounds = (0.0, inf)
+    if isinstance(costs, Costs):
+        bounds = (float(costs.array.min()), float(costs.array.max()))
+    needs: Needs = "label" if isinstance(costs, Costs) else "value"
+    return Metric("cost", "cost per row", frozenset({task}), False, bounds, needs, partial(_cost, costs), None)
+
+
+def cost_scoring(costs: Costs | UnitCosts, task: Task, pos_index: int = 1, *, is_final: bool = False) -> Scoring:
+    """Mean cost per row, negated, as what is optimised.
+
+    Parameters
+    ----------
+    costs : Costs or UnitCosts
+        In units of money, in the order of the class codes.
+    task : Task
+        What is predicted.
+    pos_index : int, default=1
+        Code of the positive class (binary).
+    is_final : bool, default=False
+        Whether values are predicted as they will be used. False: they are shifted first to where errors cost least, as
+        `fit_shift` will do; each half of the rows is shifted by what the other half implies.
+
+    Returns
+    -------
+    Scoring
+        Greater is better; classes are decided on by least expected cost.
+    """
+    turned = costs.reversed() if isinstance(costs, Costs) and pos_index == 0 else costs
+    metric = cost_metric(turned, task)
+    if isinstance(costs, UnitCosts) and not is_final:
+        metric = replace(metric, function=partial(_cost_once_shifted, costs))
+    bounds = (-metric.bounds[1], -metric.bounds[0])
+    position = pos_index if task is Task.BINARY else 1
+    return Scoring("cost", metric.label, metric.needs, task, False, bounds, metric, pos_index=position, costs=costs)

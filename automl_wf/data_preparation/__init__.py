@@ -127,6 +127,8 @@ def prepare_data(
 def _imbalance(problem: Problem, shares: Mapping[str, float]) -> str:
     if not shares:
         return "no classes"
+    if problem.scoring.rule is not None:
+        return "probabilities are left as they are; the decision follows from the costs of errors"
     if problem.scoring.is_label_metric:
         return "probabilities are left as they are; the decision threshold is chosen for the metric"
     return "folds keep the class shares; probabilities are left as they are"

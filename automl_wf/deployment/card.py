@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from automl_wf.core.criteria import Criterion, judge
 from automl_wf.core.metrics import METRICS
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.render import NEEDED, render
@@ -45,6 +46,8 @@ OWNER_FIELDS = (
 _ALIASES = {"license": "licence", "out_of_scope": "out_of_scope_uses"}
 #: Parts of an evaluation that follow from out-of-fold predictions alone.
 _COMPUTED_AGAIN = {"resampling", "confusion", "report", "roc", "pr", "calibration", "residuals", "queries"}
+#: Parts of the business value that need the user's functions or columns of X, which a package does not hold.
+_MEASURED_ONCE = {"custom_kpis", "exposure", "click_through_rate", "conversion_impact", "user_satisfaction"}
 _PIPELINES = {"classification": "tabular-classification", "regression": "tabular-regression"}
 
 
@@ -146,6 +149,7 @@ def facts_of(subject: Subject, info: Mapping[str, Any], graph: Mapping[str, Any]
             "class_dtype": None if subject.classes is None else subject.classes.dtype.str,
             "pos_index": subject.pos_index,
             "threshold": subject.threshold,
+            "decision_costs": subject.decision_costs,
             "on_unknown": subject.on_unknown,
             "seed": subject.seed,
             "layout": schema.layout,
@@ -244,6 +248,8 @@ def _model_details(facts: Mapping[str, Any]) -> Section:
         del section["temperature"]
         return section
     section["classes"] = _configured(facts, "classes")
+    if facts.get("decision_costs") is not None:
+        section["decision_costs"] = _configured(facts, "decision_costs")
     if facts["threshold"] is not None:
         section["threshold"] = _configured(facts, "threshold")
     return section
@@ -269,9 +275,27 @@ def _metrics(facts: Mapping[str, Any]) -> Section:
     section = {"error_costs": _owner(facts, "error_costs"), "scoring": _recorded(facts, "problem", "scoring")}
     if "baseline" in facts["problem"]:
         section["baseline"] = _recorded(facts, "problem", "baseline")
+    criteria = _criteria(facts)
+    if criteria:
+        section["criteria"] = _measured(criteria, "once", recorded="evaluation/criteria")
     if "business" in facts["problem"]:
         section["business"] = _recorded(facts, "problem", "business")
     return section
+
+
+def _criteria(facts: Mapping[str, Any]) -> list[Any]:
+    """What is asked of the model, judged: limits by what was measured while the package was written."""
+    measured = facts["measured"]
+    figures = {
+        "max_size": (measured.get("sizes") or {}).get("model.onnx"),
+        "max_predict_time": (measured.get("latency") or {}).get("one_row_p95_s"),
+        "max_memory": (measured.get("memory") or {}).get("peak_bytes"),
+    }
+    judged = []
+    for row in facts["evaluation"].get("criteria") or ():
+        figure = figures.get(row["name"])
+        judged.append(row if figure is None else plain(vars(judge(Criterion(**row), figure))))
+    return judged
 
 
 def _evaluation_data(facts: Mapping[str, Any]) -> Section:
@@ -311,12 +335,32 @@ def _quantitative_analyses(facts: Mapping[str, Any]) -> Section:
     for key, value in evaluation.items():
         if key in _COMPUTED_AGAIN and value not in (None, [], {}):
             section[key] = _measured(value, "exact", compute="evaluation", key=key)
+    if facts["blend"].get("prediction_intervals"):
+        section["prediction_intervals"] = _recorded(facts, "blend", "prediction_intervals")
     settings = {key: value for key, value in interpretation.items() if not isinstance(value, (list, Mapping))}
     for key, value in interpretation.items():
         if key not in settings and value:
             section[key if key not in section else f"interpretation_{key}"] = _recorded(facts, "interpretation", key)
     if settings:
         section["interpretation"] = _measured(settings, "once", recorded="interpretation")
+    return section
+
+
+def _business_value(facts: Mapping[str, Any]) -> Section:
+    """Lift and percentage errors of the predictions, and whatever `business=` asks for."""
+    evaluation = facts["evaluation"]
+    section = {
+        key: _measured(evaluation[key], "exact", compute="evaluation", key=key)
+        for key in ("lift_chart", "percentage_error")
+        if evaluation.get(key)
+    }
+    for key, value in (evaluation.get("business") or {}).items():
+        if value in (None, [], {}):
+            continue
+        if key in _MEASURED_ONCE:
+            section[key] = _recorded(facts, "evaluation", "business", key)
+        else:
+            section[key] = _measured(value, "exact", compute="business", key=key)
     return section
 
 
@@ -372,6 +416,7 @@ SECTIONS = {
     "evaluation_data": _evaluation_data,
     "training_data": _training_data,
     "quantitative_analyses": _quantitative_analyses,
+    "business_value": _business_value,
     "ethical_considerations": _ethical_considerations,
     "caveats_and_recommendations": _caveats,
     "how_it_was_made": _how_it_was_made,

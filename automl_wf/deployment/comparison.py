@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from automl_wf.core.metrics import Metric, Scoring, resolve_scoring, scoring_names
+from automl_wf.core.metrics import Metric, Scoring, cost_scoring, resolve_scoring, scoring_names
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.evidence import Evidence
 from automl_wf.deployment.loading import LoadedModel
@@ -197,12 +197,12 @@ def compare_packages(
         raise PackageError(f"{new} cannot take the place of {old}: {'; '.join(changed[:5])}.")
     facts = Evidence(folders[0]).facts
     task = Task(facts["task"])
-    scoring = _scoring(facts, task)
+    scoring = _scoring(Evidence(folders[0]), task)
     frame = _read(data)
     y, query = _labels(frame, facts, models[0], task), _groups(frame, group)
     X = frame.drop(columns=[c for c in (facts["target"], group) if c in frame.columns])
-    thresholds = [Evidence(folder).facts["threshold"] for folder in folders]
-    held = [Held(task, y, _predict(m, X, task), None, query, t) for m, t in zip(models, thresholds, strict=True)]
+    rules = [Evidence(folder).rule for folder in folders]
+    held = [Held(task, y, _predict(m, X, task), None, query, r) for m, r in zip(models, rules, strict=True)]
     metric = _metric(scoring, task)
     sign = 1.0 if metric.greater_is_better else -1.0
     scores = [float(h.measure(metric, scoring.pos_index)) for h in held]
@@ -282,8 +282,12 @@ def _levels(column: pd.Series) -> Sequence[tuple[str, NDArray[np.bool_]]]:
     return [*parts, *((str(level), (texts == level) & ~is_missing) for level in common)]
 
 
-def _scoring(facts: dict[str, Any], task: Task) -> Scoring:
+def _scoring(evidence: Evidence, task: Task) -> Scoring:
+    """The metric of the earlier package, its costs included."""
+    facts, business = evidence.facts, evidence.business
     name = facts["problem"].get("scoring")
+    if business is not None and business.optimise == "cost" and business.costs is not None:
+        return cost_scoring(business.costs, task, facts["pos_index"], is_final=True)
     return resolve_scoring(name if name in scoring_names(task) else None, task, pos_index=facts["pos_index"])
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_wf.core.business import Business, business_from
+from automl_wf.core.costs import Costs, DecisionRule
 from automl_wf.core.metrics import METRICS, resolve_scoring, scoring_names
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.card import plain
@@ -40,6 +42,17 @@ class Evidence:
     def facts(self) -> dict[str, Any]:
         """model/metadata.json."""
         return self._json("model/metadata.json")
+
+    @property
+    def rule(self) -> DecisionRule:
+        """What a class is decided on by, as `decide` takes it."""
+        costs = self.facts.get("decision_costs")
+        return self.facts["threshold"] if costs is None else Costs.of(costs)
+
+    @property
+    def business(self) -> Business | None:
+        """What predictions are worth, without KPIs and columns."""
+        return business_from(self.facts["problem"].get("business"), Task(self.facts["task"]))
 
     @cached_property
     def samples(self) -> dict[str, Any]:
@@ -82,7 +95,8 @@ class Evidence:
             group=rows.get("group"),
             baseline_prediction=rows.get("baseline"),
             classes=None if facts["classes"] is None else np.array(facts["classes"], dtype=object),
-            threshold=facts["threshold"],
+            threshold=self.rule,
+            business=self.business,
             on=stated["on"],
             n_bootstraps=stated["resampling"]["n_draws"],
             seed=stated["resampling"]["seed"],
@@ -121,6 +135,10 @@ def _scores(evidence: Evidence, recipe: Mapping[str, Any]) -> list[Any]:
     primary = evidence.facts["evaluation"]["primary"]
     rows = [row for row in evidence.evaluation["scores"] if row["name"] in METRICS]
     return [{**row, "is_primary": row["name"] == primary} for row in rows]
+
+
+def _business(evidence: Evidence, recipe: Mapping[str, Any]) -> Any:
+    return (evidence.evaluation["business"] or {}).get(recipe["key"])
 
 
 def _target(evidence: Evidence, recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -189,6 +207,7 @@ def measure(folder: Path) -> dict[str, Any]:
 FIGURES: dict[str, Callable[[Evidence, Mapping[str, Any]], Any]] = {
     "scores": _scores,
     "evaluation": _evaluation,
+    "business": _business,
     "target": _target,
     "weights": lambda e, _: positive(e.arrays["blend_weights"]),
     "config": lambda e, recipe: e.config[recipe["key"]],

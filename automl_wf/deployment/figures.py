@@ -315,3 +315,22 @@ def draw_strip(
 
     width = 0.0 if low is None or high is None else round(scale(high) - scale(low), 2)
     return Strip(scale(value), place(baseline), place(low), width, place(optimistic), scale.ticks(4))
+
+
+def draw_profit(facts: Facts | None) -> Figure | None:
+    """Profit by the share of rows targeted, with what the model does (the first dot) and the best there is."""
+    if not facts:
+        return None
+    of_x = _Scale(0.0, 1.0, LEFT, WIDTH - RIGHT)
+    points = [("in use: threshold", facts["chosen"]), ("best: threshold", facts["best"])]
+    of_y = _scale([0.0, *facts["profit"], *(p["profit"] for _, p in points)], HEIGHT - BOTTOM, TOP)
+    dots = []
+    for words, point in points:
+        y = of_y(point["profit"])
+        told = {words: point["threshold"], "share": point["share"], "profit": point["profit"]}
+        dots.append(Dot(of_x(point["share"]), y, y, y, told))
+    lines = (
+        Line(_points([0, 1], [0, 0], of_x, of_y), "reference"),
+        Line(_points(facts["share"], facts["profit"], of_x, of_y), "curve-1"),
+    )
+    return Figure(_unit_ticks(of_x), of_y.ticks(), lines, tuple(dots))

@@ -249,6 +249,7 @@ def build_config(subject: Subject, samples: Samples) -> dict[str, Any]:
             "outputs": {n: n for n in (("label", "probabilities") if is_classification else ("prediction",))},
             "classes": subject.classes,
             "threshold": subject.threshold,
+            "decision_costs": subject.decision_costs,
             "on_unknown": subject.on_unknown,
             "categories": subject.categories,
             "limits": {**LIMITS, **_time_limit(subject)},

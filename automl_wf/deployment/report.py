@@ -22,6 +22,7 @@ from automl_wf.deployment.figures import (
 )
 from automl_wf.deployment.render import render
 from automl_wf.deployment.subject import Subject
+from automl_wf.deployment.value import arrange_value
 from automl_wf.exceptions import PackageError, PackageExists
 
 Facts = Mapping[str, Any]
@@ -128,6 +129,7 @@ def arrange(subject: Subject) -> dict[str, Any]:
         "calibration": draw_calibration(evaluation.get("calibration")),
         **_residuals(evaluation.get("residuals")),
         **_queries(evaluation.get("queries")),
+        **arrange_value(evaluation),
         "importances": _importances(facts["interpretation"].get("importances") or ()),
         "columns": _columns(facts),
         "timings": _timings(facts["timings"]),

@@ -74,6 +74,8 @@ class Subject:
         "ignore", "warn" or "raise".
     threshold : float or None
         Probability of class 1 from which a binary model says class 1.
+    decision_costs : sequence of sequence of float or None
+        Scaled costs by true class (row) and class (column) that a multiclass model decides by.
     pos_index : int
         Code of the positive class.
     seed : int or None
@@ -114,6 +116,7 @@ class Subject:
     limits: Facts = field(default_factory=dict)
     on_unknown: str = "ignore"
     threshold: float | None = None
+    decision_costs: Sequence[Sequence[float]] | None = None
     pos_index: int = 1
     seed: int | None = None
     info: Facts = field(default_factory=dict)

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_wf.core.metrics import Codes, Floats, Scoring
+from automl_wf.core.business import Business
+from automl_wf.core.costs import Costs, DecisionRule, UnitCosts
+from automl_wf.core.criteria import NOT_BEFORE_EXPORT, Criterion, judge
+from automl_wf.core.metrics import Codes, Floats, Metric, Scoring, cost_metric
 from automl_wf.core.tasks import Task
 from automl_wf.evaluation.bias_correction import HonestScore, bias_corrected
+from automl_wf.evaluation.business import (
+    BusinessValue,
+    LiftChart,
+    PercentageError,
+    business_value,
+    lift_chart,
+    percentage_error,
+)
 from automl_wf.evaluation.calibration import Calibration, calibrate
 from automl_wf.evaluation.curves import Curve, Residuals, roc_and_pr_curves, summarise_residuals
 from automl_wf.evaluation.scores import (
@@ -56,6 +68,14 @@ class Evaluation:
         Regression only.
     queries : Queries or None
         Ranking only.
+    lift_chart : LiftChart or None
+        Binary only: cumulative gains, and lift by decile.
+    percentage_error : PercentageError or None
+        Regression only: signed.
+    business : BusinessValue or None
+        What `business=` asks for; None without it.
+    criteria : tuple of Criterion
+        What is asked of the model, judged.
     """
 
     task: Task
@@ -72,6 +92,10 @@ class Evaluation:
     calibration: Calibration | None = None
     residuals: Residuals | None = None
     queries: Queries | None = None
+    lift_chart: LiftChart | None = None
+    percentage_error: PercentageError | None = None
+    business: BusinessValue | None = None
+    criteria: tuple[Criterion, ...] = ()
 
     def score(self, name: str) -> Score:
         """The score of that name.
@@ -109,6 +133,18 @@ class Evaluation:
             return None
         return worst > (baseline if primary.greater_is_better else -baseline)
 
+    @property
+    def judged_score(self) -> tuple[float | None, tuple[float, float] | None]:
+        """What criteria are judged by, in its natural form, and its interval: the honest score where there is one."""
+        primary = self.primary_score
+        if self.honest is not None and self.honest.value is not None and self.honest.interval is not None:
+            sign = 1.0 if primary.greater_is_better else -1.0
+            low, high = sorted(sign * end for end in self.honest.interval)
+            return sign * self.honest.value, (low, high)
+        if primary.low is None or primary.high is None:
+            return primary.value, None
+        return primary.value, (primary.low, primary.high)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; what is not a finite number is None."""
         facts: dict[str, Any] = _plain(self)
@@ -139,7 +175,11 @@ def evaluate(
     group: Codes | None = None,
     baseline_prediction: Floats | None = None,
     classes: NDArray[Any] | None = None,
-    threshold: float | None = None,
+    threshold: DecisionRule = None,
+    business: Business | None = None,
+    columns: Mapping[str, NDArray[Any]] | None = None,
+    criteria: Sequence[Criterion] = (),
+    seconds_per_row: float | None = None,
     honest: HonestScore | None = None,
     on: str = "out-of-fold predictions",
     n_bootstraps: int = 200,
@@ -165,8 +205,16 @@ def evaluate(
         The baseline's on the same rows.
     classes : ndarray of shape (n_classes,) or None, default=None
         Labels in order of their codes. None: the codes.
-    threshold : float or None, default=None
-        Decision threshold for class 1.
+    threshold : float, Costs or None, default=None
+        What a class is decided on by, as for `decide`.
+    business : Business or None, default=None
+        What predictions are worth; where its costs decide (or shift values), the baseline decides by them, too.
+    columns : mapping of str to ndarray of shape (n_rows,), or None, default=None
+        Columns that `business` names, by role.
+    criteria : sequence of Criterion, default=()
+        What is asked of the model, to be judged.
+    seconds_per_row : float or None, default=None
+        What a prediction takes, where that was measured.
     honest : HonestScore or None, default=None
         From `bias_corrected`, to be reported beside.
     on : str, default="out-of-fold predictions"
@@ -186,12 +234,23 @@ def evaluate(
     held = Held(task, y, prediction, weight, group, threshold)
     baseline = None
     if baseline_prediction is not None:
-        # The threshold was chosen for the model: the baseline predicts its most probable class.
-        baseline = Held(task, y, baseline_prediction, weight, group)
+        # The threshold was chosen for the model: the baseline predicts its most probable class, or the cheapest one.
+        rule = None if business is None else business.rule
+        if business is not None and business.sets_decision and isinstance(business.costs, UnitCosts):
+            baseline_prediction = baseline_prediction + business.costs.shift(y - baseline_prediction, weight)
+        baseline = Held(task, y, baseline_prediction, weight, group, rule)
     scores, resampling = score_all(
-        held, baseline, scoring, n_bootstraps=n_bootstraps, max_rows=max_rows, seed=seed, max_calls=max_calls
+        held,
+        baseline,
+        scoring,
+        extra=_cost_metrics(business, scoring),
+        n_bootstraps=n_bootstraps,
+        max_rows=max_rows,
+        seed=seed,
+        max_calls=max_calls,
     )
     facts: dict[str, Any] = {}
+    labels: tuple[Any, ...] = ()
     if task.is_classification:
         labels = tuple(range(prediction.shape[1])) if classes is None else tuple(np.asarray(classes).tolist())
         roc, pr = roc_and_pr_curves(held, labels, scoring.pos_index)
@@ -201,10 +260,42 @@ def evaluate(
             "roc": roc,
             "pr": pr,
             "calibration": calibrate(held, labels, scoring.pos_index),
+            "lift_chart": lift_chart(held, labels, scoring.pos_index) if task is Task.BINARY else None,
         }
     elif task is Task.REGRESSION:
-        facts = {"residuals": summarise_residuals(held)}
+        facts = {"residuals": summarise_residuals(held), "percentage_error": percentage_error(held)}
     else:
         facts = {"queries": summarise_queries(held)}
+    if business is not None:
+        facts["business"] = business_value(held, baseline, business, labels, scoring.pos_index, columns)
     primary = next(s.name for s in scores if s.is_primary)
-    return Evaluation(task, on, len(y), primary, scores, resampling, honest, **facts)
+    evaluation = Evaluation(task, on, len(y), primary, scores, resampling, honest, **facts)
+    return replace(evaluation, criteria=_judged(criteria, evaluation, seconds_per_row))
+
+
+def _cost_metrics(business: Business | None, scoring: Scoring) -> tuple[Metric, ...]:
+    """The mean cost per row, where costs were given; the positive class has code 1, as for every metric."""
+    if business is None or business.costs is None:
+        return ()
+    costs = business.costs
+    if isinstance(costs, Costs) and business.task is Task.BINARY and scoring.pos_index == 0:
+        costs = costs.reversed()
+    return (cost_metric(costs, business.task),)
+
+
+def _judged(
+    criteria: Sequence[Criterion], evaluation: Evaluation, seconds_per_row: float | None
+) -> tuple[Criterion, ...]:
+    """Each criterion with its verdict."""
+    value, interval = evaluation.judged_score
+    judged = []
+    for criterion in criteria:
+        if criterion.name == "beats_baseline":
+            criterion = replace(criterion, wanted=evaluation.primary_score.baseline)
+        if criterion.is_of_score:
+            judged.append(judge(criterion, value, interval))
+        elif criterion.name == "max_predict_time":
+            judged.append(judge(criterion, seconds_per_row))
+        else:
+            judged.append(replace(criterion, verdict=NOT_BEFORE_EXPORT))
+    return tuple(judged)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_wf.core.costs import DecisionRule
 from automl_wf.core.metrics import Codes, Floats, Metric, Scoring, class_totals, decide, metrics_for, query_ndcg
 from automl_wf.core.tasks import Task
 from automl_wf.evaluation.bias_correction import Units, sample_rows
@@ -35,8 +36,8 @@ class Held:
         Probabilities, values or scores.
     weight, group : ndarray of shape (n_rows,) or None
         Row weights and groups (queries for ranking).
-    threshold : float or None
-        Decision threshold for class 1.
+    threshold : float, Costs or None
+        What a class is decided on by, as for `decide`.
     """
 
     task: Task
@@ -44,7 +45,7 @@ class Held:
     prediction: Floats
     weight: Floats | None = None
     group: Codes | None = None
-    threshold: float | None = None
+    threshold: DecisionRule = None
 
     @property
     def codes(self) -> Codes:
@@ -135,6 +136,7 @@ def score_all(
     baseline: Held | None,
     scoring: Scoring,
     *,
+    extra: Sequence[Metric] = (),
     n_bootstraps: int = 200,
     max_rows: int = 5000,
     seed: int = 0,
@@ -150,6 +152,8 @@ def score_all(
         The baseline's on the same rows.
     scoring : Scoring
         What was optimised.
+    extra : sequence of Metric, default=()
+        Metrics that are not among METRICS: what the user's costs make of the rows.
     n_bootstraps : int, default=200
         Draws; fewer where rows times classes are many. 0: no intervals.
     max_rows : int, default=5000
@@ -163,7 +167,7 @@ def score_all(
     Returns
     -------
     scores : tuple of Score
-        In the order of METRICS; a scorer that is not among them comes first.
+        In the order of METRICS, then those of `extra`; a scorer that is not among them comes first.
     resampling : Resampling
         How the intervals were got.
 
@@ -182,7 +186,7 @@ def score_all(
             scores.append(_by_scorer(held, baseline, scoring, draws, max_calls))
         scores += [
             _by_metric(held, baseline, metric, scoring.pos_index, draws, metric.name == primary)
-            for metric in metrics_for(held.task)
+            for metric in (*metrics_for(held.task), *extra)
         ]
     unit = "row" if held.group is None else "query" if held.task is Task.RANKING else "group"
     return tuple(scores), Resampling("percentile bootstrap", len(draws.counts), len(draws.held.y), unit, seed)
@@ -314,7 +318,8 @@ def confusion(held: Held, classes: tuple[Any, ...]) -> Confusion:
     """
     n = len(classes)
     counts = np.bincount(held.y * n + held.codes, held.weight, n * n).astype(float).reshape(n, n)
-    return Confusion(classes, tuple(map(tuple, counts.tolist())), held.weight is not None, held.threshold)
+    threshold = held.threshold if isinstance(held.threshold, float) else None
+    return Confusion(classes, tuple(map(tuple, counts.tolist())), held.weight is not None, threshold)
 
 
 def class_reports(held: Held, classes: tuple[Any, ...]) -> tuple[ClassReport, ...]:

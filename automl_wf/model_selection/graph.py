@@ -23,7 +23,13 @@ from automl_wf.model_selection.boosting import CatBoost, LightGBM, XGBoost
 from automl_wf.model_selection.ensemble import Blend, Member
 from automl_wf.model_selection.linear import Baseline, LinearLearner
 from automl_wf.model_selection.neural import MLP
-from automl_wf.model_selection.postprocess_onnx import emit_codes, emit_label, emit_temperature, label_dtype
+from automl_wf.model_selection.postprocess_onnx import (
+    emit_codes,
+    emit_label,
+    emit_shift,
+    emit_temperature,
+    label_dtype,
+)
 from automl_wf.model_selection.trees import TreeLearner
 
 if TYPE_CHECKING:
@@ -89,10 +95,11 @@ def build_graph(
     if task.is_classification:
         assert classes is not None
         proba = emit_temperature(builder, total, blend.postprocess.temperature)
-        label = emit_label(builder, emit_codes(builder, proba, blend.postprocess.threshold), classes)
+        label = emit_label(builder, emit_codes(builder, proba, blend.postprocess.rule), classes)
         builder.output(label, "label", label_dtype(classes), [None])
         builder.output(proba, "probabilities", "double", [None, len(classes)])
     else:
+        total = emit_shift(builder, total, blend.postprocess.shift)
         flat = builder.op("Reshape", total, builder.constant([-1], np.int64))
         builder.output(flat, "prediction", "double", [None])
     return builder.model(metadata)

@@ -17,7 +17,6 @@ from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.exceptions import ParityError
 from automl_wf.model_selection.ensemble import Blend
 from automl_wf.model_selection.graph import feed_of
-from automl_wf.model_selection.postprocess import decide
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -149,7 +148,7 @@ def _compare(
     largest = float(np.where(np.isnan(delta), np.inf, delta).max(initial=0.0))
     if classes is None:
         return largest, 0
-    labels = classes[decide(expected, blend.postprocess.threshold)]
+    labels = classes[blend.postprocess.decide(expected)]
     return largest, int((np.asarray(labels, dtype=object) != np.asarray(outputs["label"], dtype=object)).sum())
 
 

@@ -1,4 +1,4 @@
-"""What is done to a blend's predictions afterwards, as part of the model: temperature, threshold, conformal residuals.
+"""What is done to a blend's predictions afterwards, as part of the model: temperature, decision, residuals.
 
 Everything is fitted on out-of-fold predictions and kept only where it helps beyond doubt, so that applying it is never
 a gamble: without a gain the identity stays.
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from automl_wf.core.metrics import Scoring, decide
+from automl_wf.core.costs import Costs, DecisionRule, UnitCosts
+from automl_wf.core.metrics import Scoring, cost_scoring, decide
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
 
@@ -25,6 +26,7 @@ __all__ = [
     "decide",
     "fit_postprocess",
     "fit_residuals",
+    "fit_shift",
     "fit_temperature",
     "fit_threshold",
     "scoring_rows",
@@ -58,15 +60,26 @@ class Postprocess:
         (classification). Empty where nothing was fitted.
     n_residuals : int
         Number of rows the residuals come from.
+    shift : float, default=0.0
+        Added to predicted values, where errors cost more in one direction (regression).
+    costs : Costs or None
+        The class with the least expected cost is predicted (more than two classes).
     """
 
     temperature: float = 1.0
     threshold: float | None = None
     residuals: tuple[float, ...] = ()
     n_residuals: int = 0
+    shift: float = 0.0
+    costs: Costs | None = None
+
+    @property
+    def rule(self) -> DecisionRule:
+        """What a class is decided on by, as `decide` takes it."""
+        return self.threshold if self.costs is None else self.costs
 
     def apply(self, prediction: Floats) -> Floats:
-        """Scale probabilities; values and scores stay as they are.
+        """Scale probabilities and shift values; scores stay as they are.
 
         Parameters
         ----------
@@ -78,7 +91,9 @@ class Postprocess:
         ndarray of the same shape
             What `predict_proba` or `predict` shows.
         """
-        if self.temperature == 1.0 or prediction.ndim == 1:
+        if prediction.ndim == 1:
+            return prediction if self.shift == 0.0 else prediction + self.shift
+        if self.temperature == 1.0:
             return prediction
         return apply_temperature(prediction, self.temperature)
 
@@ -95,7 +110,7 @@ class Postprocess:
         ndarray of int64 of shape (n_rows,)
             Class codes.
         """
-        return decide(proba, self.threshold)
+        return decide(proba, self.rule)
 
     def residual_quantile(self, alpha: float) -> float:
         """Residual that a new row exceeds with probability of at most `alpha`.
@@ -191,6 +206,7 @@ def fit_postprocess(
     scoring: Scoring,
     task: Task,
     *,
+    costs: Costs | UnitCosts | None = None,
     max_calls: int | None = None,
 ) -> Postprocess:
     """Fit everything that suits the task on out-of-fold predictions.
@@ -209,6 +225,9 @@ def fit_postprocess(
         What is optimised: a threshold is sought where it needs labels, and a temperature is dropped if it harms it.
     task : Task
         What is predicted.
+    costs : Costs, UnitCosts or None, default=None
+        Costs of errors that decide: two classes get the threshold that follows from them [1]_, or the one that was
+        cheaper beyond doubt; more classes get the costs themselves; values are shifted (`fit_shift`).
     max_calls : int or None, default=None
         How often the metric may be called; where a threshold needs more, none is sought.
 
@@ -216,11 +235,17 @@ def fit_postprocess(
     -------
     Postprocess
         The identity for ranking.
+
+    References
+    ----------
+    .. [1] C. Elkan, The foundations of cost-sensitive learning, IJCAI 2001.
     """
     if task is Task.RANKING:
         return Postprocess()
     if not task.is_classification:
-        return _with_residuals(Postprocess(), np.abs(y - prediction), weight)
+        shift = fit_shift(prediction, y, weight, costs) if isinstance(costs, UnitCosts) else 0.0
+        post = Postprocess(shift=shift)
+        return _with_residuals(post, np.abs(y - post.apply(prediction)), weight)
     temperature = fit_temperature(prediction, y, weight)
     if temperature != 1.0 and scoring.needs != "label":
         scaled = apply_temperature(prediction, temperature)
@@ -229,7 +254,9 @@ def fit_postprocess(
     post = Postprocess(temperature=temperature)
     proba = post.apply(prediction)
     is_affordable = max_calls is None or max_calls >= (_BLOCKS + 1) * _MAX_THRESHOLDS
-    if task is Task.BINARY and scoring.needs == "label" and is_affordable:
+    if isinstance(costs, Costs):
+        post = _decide_by_costs(post, proba, y, weight, group, scoring, costs, is_affordable)
+    elif task is Task.BINARY and scoring.needs == "label" and is_affordable:
         post = replace(post, threshold=fit_threshold(proba, y, weight, group, scoring))
     return _with_residuals(post, 1.0 - proba[np.arange(len(y)), y], weight)
 
@@ -293,14 +320,19 @@ def fit_temperature(proba: Floats, y: NDArray[Any], weight: Floats | None = None
 
 
 def fit_threshold(
-    proba: Floats, y: NDArray[Any], weight: Floats | None, group: NDArray[np.int64] | None, scoring: Scoring
+    proba: Floats,
+    y: NDArray[Any],
+    weight: Floats | None,
+    group: NDArray[np.int64] | None,
+    scoring: Scoring,
+    default: float = 0.5,
 ) -> float | None:
     """Threshold on the probability of class 1 with the best score.
 
     Candidates lie between neighbouring distinct probabilities (at most 201 of them, by quantile); ties go to the one
-    nearest 0.5. The honest rule: the rows are cut into five blocks; a threshold chosen on four of them is scored on the
-    fifth against 0.5, and only if these five gains are on average larger than their standard error is a threshold
-    chosen on all rows kept. More than 20,000 rows are thinned.
+    nearest the default. The honest rule: the rows are cut into five blocks; a threshold chosen on four of them is
+    scored on the fifth against the default, and only if these five gains are on average larger than their standard
+    error is a threshold chosen on all rows kept. More than 20,000 rows are thinned.
 
     Parameters
     ----------
@@ -312,11 +344,13 @@ def fit_threshold(
         Handed to `scoring`.
     scoring : Scoring
         A metric on labels.
+    default : float, default=0.5
+        What `scoring` decides by where no threshold is given.
 
     Returns
     -------
     float or None
-        None: 0.5 is as good, which is the most probable class.
+        None: the default is as good.
     """
     rows, factor = scoring_rows(y, group, _THRESHOLD_ROWS)
     weight = _scaled(weight, factor, rows)
@@ -330,12 +364,48 @@ def fit_threshold(
     for b in range(_BLOCKS):
         train, test = np.flatnonzero(block != b), np.flatnonzero(block == b)
         if len(test) and len(train):
-            gains.append(score(_best_threshold(proba[train, 1], train, score), test) - score(None, test))
-    gain = np.asarray(gains)[np.isfinite(gains)]
-    if len(gain) < 2 or not gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)):
+            gains.append(score(_best_threshold(proba[train, 1], train, score, default), test) - score(None, test))
+    if not _is_gain(gains):
         return None
-    best = _best_threshold(proba[:, 1], np.arange(len(y)), score)
-    return None if best == 0.5 else best
+    best = _best_threshold(proba[:, 1], np.arange(len(y)), score, default)
+    return None if best == default else best
+
+
+def fit_shift(prediction: Floats, y: Floats, weight: Floats | None, costs: UnitCosts) -> float:
+    """What to add to predicted values so that errors cost least: the quantile of the residuals that the costs imply.
+
+    Kept by the rule of `fit_threshold`: chosen on four blocks of rows and judged on the fifth, five times, it has to
+    be cheaper on average by more than its standard error.
+
+    Parameters
+    ----------
+    prediction, y : ndarray of shape (n_rows,)
+        Out-of-fold predictions, and the truth.
+    weight : ndarray of shape (n_rows,) or None
+        Sample weights.
+    costs : UnitCosts
+        Cost of a unit too much and of a unit too little.
+
+    Returns
+    -------
+    float
+        In units of the target; 0 unless it helps.
+
+    References
+    ----------
+    .. [1] R. Koenker and G. Bassett, Regression quantiles, Econometrica 46, 1978.
+    """
+    residual = y - prediction
+
+    block = _blocks(y, None)
+    gains = []
+    for b in range(_BLOCKS):
+        train, test = np.flatnonzero(block != b), np.flatnonzero(block == b)
+        if len(test) and len(train):
+            saved = costs.of_rows(residual[test], np.zeros(len(test)))
+            saved -= costs.of_rows(residual[test], np.full(len(test), costs.shift(residual[train], _at(weight, train))))
+            gains.append(float(np.average(saved, weights=_at(weight, test))))
+    return costs.shift(residual, weight) if _is_gain(gains) else 0.0
 
 
 def fit_residuals(residuals: Floats, weight: Floats | None = None) -> tuple[float, ...]:
@@ -402,14 +472,38 @@ def scoring_rows(
     return rows, (counts / kept * share)[np.searchsorted(codes, y[rows])]
 
 
+def _is_gain(gains: list[float]) -> bool:
+    """Whether gains on blocks of rows are on average larger than their standard error."""
+    gain = np.asarray(gains)[np.isfinite(gains)]
+    return len(gain) >= 2 and bool(gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)))
+
+
+def _decide_by_costs(
+    post: Postprocess,
+    proba: Floats,
+    y: NDArray[Any],
+    weight: Floats | None,
+    group: NDArray[np.int64] | None,
+    scoring: Scoring,
+    costs: Costs,
+    is_affordable: bool,
+) -> Postprocess:
+    """The decision that costs least; of two classes a threshold that was better beyond doubt, if there is one."""
+    if proba.shape[1] > 2:
+        return replace(post, costs=costs.scaled())
+    judge = scoring if scoring.needs == "label" else cost_scoring(costs.scaled(), Task.BINARY)
+    found = fit_threshold(proba, y, weight, group, judge, costs.threshold) if is_affordable else None
+    return replace(post, threshold=costs.threshold if found is None else found)
+
+
 def _best_threshold(
-    p1: Floats, at: NDArray[np.intp], score: Callable[[float | None, NDArray[np.intp]], float]
+    p1: Floats, at: NDArray[np.intp], score: Callable[[float | None, NDArray[np.intp]], float], default: float
 ) -> float:
     distinct = np.unique(p1)
     if len(distinct) > _MAX_THRESHOLDS:
         distinct = np.unique(np.quantile(p1, np.linspace(0.0, 1.0, _MAX_THRESHOLDS)))
-    candidates = np.append((distinct[1:] + distinct[:-1]) / 2.0, 0.5)
-    candidates = candidates[np.argsort(np.abs(candidates - 0.5), kind="stable")]
+    candidates = np.append((distinct[1:] + distinct[:-1]) / 2.0, default)
+    candidates = candidates[np.argsort(np.abs(candidates - default), kind="stable")]
     scores = np.nan_to_num([score(float(t), at) for t in candidates], nan=-np.inf)
     return float(candidates[np.argmax(scores >= scores.max() - 1e-12)])
 

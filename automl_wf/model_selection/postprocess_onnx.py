@@ -1,4 +1,4 @@
-"""Temperature, class codes and labels as ONNX nodes: the same rules as `postprocess`, number by number."""
+"""Temperature, shift, class codes and labels as ONNX nodes: the same rules as `postprocess`, number by number."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_wf.core.costs import Costs, DecisionRule
 from automl_wf.core.graph import GraphBuilder
 from automl_wf.core.metrics import TIE
 from automl_wf.model_selection.postprocess import SMALLEST_PROBABILITY
@@ -39,8 +40,28 @@ def emit_temperature(builder: GraphBuilder, proba: str, temperature: float) -> s
     return builder.op("Softmax", builder.op("Div", logs, builder.constant(temperature, np.float64)), axis=1)
 
 
-def emit_codes(builder: GraphBuilder, proba: str, threshold: float | None = None) -> str:
-    """Choose a class: the first within 1e-9 of the row's largest; with a threshold, 1 where p1 >= threshold − 1e-9.
+def emit_shift(builder: GraphBuilder, values: str, shift: float) -> str:
+    """Shift predicted values; 0 adds nothing.
+
+    Parameters
+    ----------
+    builder : GraphBuilder
+        Graph under construction.
+    values : str
+        Double value.
+    shift : float
+        In units of the target.
+
+    Returns
+    -------
+    str
+        Double value of the same shape.
+    """
+    return values if shift == 0.0 else builder.op("Add", values, builder.constant(shift, np.float64))
+
+
+def emit_codes(builder: GraphBuilder, proba: str, threshold: DecisionRule = None) -> str:
+    """Choose a class by the rule of `decide`, with its allowance of 1e-9.
 
     Parameters
     ----------
@@ -48,22 +69,32 @@ def emit_codes(builder: GraphBuilder, proba: str, threshold: float | None = None
         Graph under construction.
     proba : str
         [N, K] double value.
-    threshold : float or None, default=None
-        Binary only.
+    threshold : float, Costs or None, default=None
+        As for `decide`.
 
     Returns
     -------
     str
         [N] int64 value.
     """
+    if isinstance(threshold, Costs):
+        expected = builder.op("MatMul", proba, builder.constant(threshold.array))
+        lowest = builder.op("ReduceMin", expected, builder.constant([1], np.int64), keepdims=1)
+        bound = builder.op("Add", lowest, builder.constant(TIE, np.float64))
+        return _first_true(builder, builder.op("LessOrEqual", expected, bound))
     if threshold is not None:
         p1 = builder.op("Gather", proba, builder.constant(1, np.int64), axis=1)
         bound = builder.constant(threshold - TIE, np.float64)
         return builder.cast(builder.op("GreaterOrEqual", p1, bound), "int64")
     top = builder.op("ReduceMax", proba, builder.constant([1], np.int64), keepdims=1)
     bound = builder.op("Sub", top, builder.constant(TIE, np.float64))
-    is_top = builder.op("Cast", builder.op("GreaterOrEqual", proba, bound), to=_INT32)
-    return builder.op("ArgMax", is_top, axis=1, keepdims=0, select_last_index=0)
+    return _first_true(builder, builder.op("GreaterOrEqual", proba, bound))
+
+
+def _first_true(builder: GraphBuilder, flags: str) -> str:
+    """Column of the first true flag of each row, [N] int64."""
+    numbers = builder.op("Cast", flags, to=_INT32)
+    return builder.op("ArgMax", numbers, axis=1, keepdims=0, select_last_index=0)
 
 
 def emit_label(builder: GraphBuilder, codes: str, classes: Sequence[Any] | NDArray[Any]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_wf.core.business import Business, apply_business, read_business
+from automl_wf.core.criteria import Criterion, state_criteria
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.metrics import Scoring, resolve_scoring
 from automl_wf.core.table import Table
@@ -51,6 +53,10 @@ class Problem:
         Limits and success criteria that the user gave.
     findings : tuple of Finding
         Gravest first.
+    business : Business or None
+        What predictions are worth, as the user said.
+    criteria : tuple of Criterion
+        What is asked of the model: its score, to beat the baseline, limits. Judged once the model is there.
     """
 
     task: Task
@@ -63,6 +69,8 @@ class Problem:
     baseline: str
     constraints: Mapping[str, Any]
     findings: tuple[Finding, ...]
+    business: Business | None = None
+    criteria: tuple[Criterion, ...] = ()
 
     @property
     def n_classes(self) -> int:
@@ -82,6 +90,8 @@ class Problem:
             "n_columns": self.n_columns,
             "baseline": self.baseline,
             "constraints": dict(self.constraints),
+            "criteria": [asdict(criterion) for criterion in self.criteria],
+            **({} if self.business is None else {"business": self.business.to_dict()}),
         }
 
     def _positive_label(self) -> Any:
@@ -94,6 +104,7 @@ def define_problem(
     *,
     scoring: str | Callable[..., float] | None = "auto",
     pos_label: Any = None,
+    business: Mapping[str, Any] | None = None,
     group: NDArray[np.int64] | None = None,
     constraints: Mapping[str, Any] | None = None,
     findings: tuple[Finding, ...] = (),
@@ -110,6 +121,8 @@ def define_problem(
         scikit-learn's scorer name or callable, or one of our ranking metrics.
     pos_label : label, optional
         The positive class; default: the larger of the two labels.
+    business : mapping, optional
+        Costs, revenue, KPIs and columns, as for the estimators.
     group : ndarray of shape (n_rows,), optional
         Group or query of each row.
     constraints : mapping, optional
@@ -125,10 +138,14 @@ def define_problem(
     Raises
     ------
     InvalidParameter
-        `scoring` does not fit the task, or `pos_label` is none of the classes.
+        `scoring` or `business` does not fit the task, or `pos_label` is none of the classes.
     """
     positive = _positive(target, pos_label)
     scorer = resolve_scoring(None if scoring == "auto" else scoring, target.task, target.classes, positive)
+    worth = read_business(business, target.task, target.classes, positive, table.n_rows)
+    if worth is not None:
+        is_auto = scoring is None or (isinstance(scoring, str) and scoring == "auto")
+        worth, scorer = apply_business(worth, scorer, is_auto, target.classes, positive)
     view = DataView(table, target, group)
     found = [finding for check in CHECKS for finding in check(view)]
     return Problem(
@@ -141,7 +158,9 @@ def define_problem(
         n_columns=len(table.schema.columns),
         baseline=_BASELINES[target.task],
         constraints=dict(constraints or {}),
-        findings=sort_findings([*target.findings, *findings, *found]),
+        findings=sort_findings([*target.findings, *findings, *found, *(worth.findings if worth else ())]),
+        business=worth,
+        criteria=state_criteria(constraints or {}, scorer.label, scorer.greater_is_better),
     )
 
 

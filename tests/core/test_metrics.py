@@ -59,6 +59,10 @@ def _reference(name, y, p, w):
         "mape": skm.mean_absolute_percentage_error,
         "median_absolute_error": skm.median_absolute_error,
         "brier": skm.brier_score_loss,
+        "wape": lambda y, p, sample_weight: (
+            skm.mean_absolute_error(y, p, sample_weight=sample_weight)
+            / skm.mean_absolute_error(y, np.zeros(len(y)), sample_weight=sample_weight)
+        ),
         "log_loss": skm.log_loss,
         "roc_auc_ovr_weighted": lambda y, p, sample_weight: skm.roc_auc_score(
             y, p, multi_class="ovr", average="weighted", sample_weight=sample_weight
@@ -149,7 +153,7 @@ def test_every_metric_is_in_the_seeds_words():
         *("roc_auc_ovr_weighted", "average_precision", "log_loss", "brier"),
     }
     assert {m.name for m in metrics_for(Task.REGRESSION)} == {
-        *("mse", "rmse", "mae", "r2", "mape", "median_absolute_error", "directional_accuracy")
+        *("mse", "rmse", "mae", "r2", "mape", "median_absolute_error", "wape", "directional_accuracy")
     }
     assert {m.name for m in metrics_for(Task.RANKING)} == {"ndcg", "ndcg_at_10", "map", "mrr", "precision_at_k"}
 

@@ -16,6 +16,7 @@ from automl_wf.deployment.figures import (
     draw_calibration,
     draw_curves,
     draw_histogram,
+    draw_profit,
     draw_quantiles,
     draw_residuals,
     draw_strip,
@@ -140,3 +141,26 @@ def test_ticks_are_round(low: float, high: float, labels: list[str]) -> None:
     from automl_wf.deployment.figures import _Scale
 
     assert [tick.label for tick in _Scale(low, high, 0.0, 100.0).ticks()] == labels
+
+
+def test_profit_is_drawn_around_the_line_of_nothing_won_with_what_is_done_and_the_best() -> None:
+    facts = {
+        "share": [0.0, 0.5, 1.0],
+        "profit": [-10.0, 30.0, 10.0],
+        "chosen": {"threshold": 0.4, "share": 0.75, "profit": 20.0},
+        "best": {"threshold": None, "share": 0.5, "profit": 30.0},
+    }
+    figure = draw_profit(facts)
+    assert figure is not None
+    zero, curve = figure.lines
+    level = float(zero.points.split()[0].split(",")[1])
+    heights = [float(point.split(",")[1]) for point in curve.points.split()]
+    # Thirty above the line is three times as far as ten below it, or above.
+    assert level - heights[1] == pytest.approx(3 * (heights[0] - level), abs=0.03)
+    assert level - heights[2] == pytest.approx(heights[0] - level, abs=0.03)
+    chosen, best = figure.dots
+    assert (chosen.x, best.x) == (round(X0 + 0.75 * (X1 - X0), 2), round(X0 + 0.5 * (X1 - X0), 2))
+    assert chosen.y == pytest.approx((heights[1] + heights[2]) / 2, abs=0.02)
+    assert best.y == heights[1]
+    assert best.facts == {"best: threshold": None, "share": 0.5, "profit": 30.0}
+    assert draw_profit(None) is None

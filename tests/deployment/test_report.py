@@ -285,3 +285,30 @@ def test_the_template_does_no_arithmetic() -> None:
     sums = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow)
     assert [type(node).__name__ for node in tree.find_all(sums)] == []
     assert "| safe" not in source
+
+
+def test_money_criteria_and_lift_are_arranged(make: Callable[..., Subject], tmp_path: Path) -> None:
+    subject = make()
+    criteria = [
+        {"name": "score", "label": "ROC AUC", "wanted": 0.7, "is_at_least": True, "unit": "", "measured": 0.75,
+         "interval": [0.6, 0.9], "verdict": "undecided at this sample size"},
+        {"name": "max_size", "label": "size", "wanted": 5e6, "is_at_least": False, "unit": "bytes", "measured": None,
+         "interval": None, "verdict": "not measured before export"},
+    ]  # fmt: skip
+    costs = {"classes": [HOSTILE, "yes"], "costs": [[0, 1], [9, 0]], "lost": [[0, 5], [45, 0]], "per_row": 1.25,
+             "total": 50.0, "baseline_per_row": 4.5, "baseline_total": 180.0, "saved": 130.0,
+             "implied_threshold": 0.1, "threshold": 0.12, "sets_decision": True}  # fmt: skip
+    kpis = [{"name": HOSTILE, "value": 3.0, "baseline": None, "note": HOSTILE}]
+    money = {"currency": HOSTILE, "cost_matrix": costs, "custom_kpis": kpis}
+    changed = replace(subject, evaluation={**subject.evaluation, "criteria": criteria, "business": money})
+    context = arrange(changed)
+    assert [row["gravity"] for row in context["criteria"]] == ["warning", "info"]
+    assert context["value"]["costs"]["rows"][1]["cells"][0] == {"cost": 9, "lost": 45}
+    assert context["value"]["lift"]["deciles"][0]["lift"] == pytest.approx(1.5)
+    page = page_of(changed, tmp_path)
+    for word in ("undecided at this sample size", "at least 0.7", "Cost matrix", "Lift chart", "Cumulative gains"):
+        assert word in page.text
+    assert "<script>alert(1)</script>" in page.text
+    assert "script" not in page.names()
+    plain = arrange(replace(subject, evaluation={**subject.evaluation, "lift_chart": None}))
+    assert (plain["criteria"], plain["value"]) == ([], None)

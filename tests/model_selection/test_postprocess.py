@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from automl_wf.core.costs import Costs, UnitCosts
 from automl_wf.core.graph import GraphBuilder
-from automl_wf.core.metrics import resolve_scoring
+from automl_wf.core.metrics import cost_scoring, resolve_scoring
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
 from automl_wf.model_selection.postprocess import (
@@ -20,11 +21,18 @@ from automl_wf.model_selection.postprocess import (
     decide,
     fit_postprocess,
     fit_residuals,
+    fit_shift,
     fit_temperature,
     fit_threshold,
     scoring_rows,
 )
-from automl_wf.model_selection.postprocess_onnx import emit_codes, emit_label, emit_temperature, label_dtype
+from automl_wf.model_selection.postprocess_onnx import (
+    emit_codes,
+    emit_label,
+    emit_shift,
+    emit_temperature,
+    label_dtype,
+)
 
 
 @dataclass
@@ -303,3 +311,87 @@ def test_labels_in_the_graph(classes: Any, dtype: str) -> None:
     session = onnxruntime.InferenceSession(builder.model().SerializeToString())
     got = session.run(None, {"X": proba})[0]
     assert got.tolist() == [list(classes)[c] for c in codes]
+
+
+# -- decisions by costs ------------------------------------------------------------------------------------------------
+
+
+def test_calibrated_probabilities_get_the_threshold_that_the_costs_imply() -> None:
+    proba, y = _calibrated(20_000, 1.0)
+    costs = Costs(((0.0, 1.0), (9.0, 0.0)))
+    auc = resolve_scoring("roc_auc", Task.BINARY)
+    post = fit_postprocess(proba, y, None, None, auc, Task.BINARY, costs=costs)
+    assert post.threshold == pytest.approx(0.1, abs=0.03)
+    paid = costs.of_rows(y, post.decide(proba)).mean()
+    assert paid < costs.of_rows(y, decide(proba)).mean() - 0.1
+    assert paid <= costs.of_rows(y, decide(proba, 0.1)).mean() + 1e-12
+    # The metric of labels is the cost itself: the same threshold.
+    by_cost = fit_postprocess(proba, y, None, None, cost_scoring(costs, Task.BINARY), Task.BINARY, costs=costs)
+    assert by_cost.threshold == pytest.approx(post.threshold, abs=0.01)
+
+
+def test_another_threshold_is_taken_only_where_it_is_cheaper_beyond_doubt() -> None:
+    costs = Costs(((0.0, 1.0), (4.0, 0.0)))
+    proba, y = _calibrated(400, 1.5)
+    auc = resolve_scoring("roc_auc", Task.BINARY)
+    # No doubt removed by few rows, or no time to look: what the costs imply stays.
+    assert fit_postprocess(proba, y, None, None, auc, Task.BINARY, costs=costs, max_calls=10).threshold == 0.2
+    judge = cost_scoring(costs, Task.BINARY)
+    # Probabilities squeezed towards one half beyond what a temperature mends: below 0.45 nobody is sick.
+    squeezed = np.column_stack([1 - y, y]) * 0.02 + 0.49
+    squeezed[:, 1] = 1 - squeezed[:, 0]
+    assert fit_threshold(squeezed, y, None, None, judge, costs.threshold) == pytest.approx(0.5)
+    assert fit_threshold(np.full((400, 2), 0.5), y, None, None, judge, costs.threshold) is None
+
+
+def test_more_classes_keep_their_costs_whatever_the_scale() -> None:
+    rng = np.random.default_rng(0)
+    proba = rng.dirichlet(np.ones(3), 500)
+    y = np.array([rng.choice(3, p=p) for p in proba])
+    costs = Costs.of(1000.0 * np.array([[0, 1, 1], [1, 0, 1], [9, 9, 0]]))
+    loss = resolve_scoring("neg_log_loss", Task.MULTICLASS)
+    post = fit_postprocess(proba, y, None, None, loss, Task.MULTICLASS, costs=costs)
+    assert post.threshold is None
+    assert post.costs is not None
+    assert np.max(post.costs.array) == 1.0
+    assert post.rule == post.costs
+    assert costs.of_rows(y, post.decide(proba)).mean() < costs.of_rows(y, decide(proba)).mean() - 100
+    assert fit_postprocess(proba, y, None, None, loss, Task.MULTICLASS).costs is None
+
+
+def test_values_are_shifted_to_the_quantile_that_the_costs_imply() -> None:
+    rng = np.random.default_rng(0)
+    prediction = rng.normal(size=4_000)
+    y = prediction + rng.normal(size=4_000)
+    costs = UnitCosts(over=1.0, under=9.0)
+    post = fit_postprocess(prediction, y, None, None, _never, Task.REGRESSION, costs=costs)
+    # The 90 % quantile of a normal residual.
+    assert post.shift == pytest.approx(1.2816, abs=0.07)
+    assert np.array_equal(post.apply(prediction), prediction + post.shift)
+    assert np.mean(np.abs(y - post.apply(prediction)) <= post.residual_quantile(0.1)) == pytest.approx(0.9, abs=0.01)
+    assert costs.of_rows(y, post.apply(prediction)).mean() < 0.6 * costs.of_rows(y, prediction).mean()
+    assert fit_shift(prediction, y, None, UnitCosts(1.0, 1.0)) == 0.0
+    weight = rng.integers(0, 3, 4_000).astype(float)
+    rows = np.repeat(np.arange(4_000), weight.astype(int))
+    assert fit_shift(prediction, y, weight, costs) == fit_shift(prediction[rows], y[rows], None, costs)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 7])
+def test_codes_by_costs_in_the_graph(n_classes: int) -> None:
+    rng = np.random.default_rng(n_classes)
+    matrix = rng.uniform(0.1, 1.0, (n_classes, n_classes))
+    np.fill_diagonal(matrix, 0.0)
+    proba = _hard_rows(n_classes)
+    for costs in (Costs.of(matrix).scaled(), Costs.of(1.0 - np.eye(n_classes))):
+        got = _run(lambda b, x, costs=costs: (emit_codes(b, x, costs), "int64"), proba)
+        assert got.dtype == np.int64
+        assert np.array_equal(got, decide(proba, costs))
+    # Where all errors cost the same, ties are those of the most probable class.
+    assert got[-6:].tolist() == [0, 0, 0, n_classes - 1, 1, 0]
+
+
+def test_a_shift_in_the_graph() -> None:
+    values = np.random.default_rng(0).normal(size=(50, 1)) * 1e6
+    got = _run(lambda b, x: (emit_shift(b, x, 0.1), "double"), values)
+    assert np.array_equal(got[:, 0], Postprocess(shift=0.1).apply(values[:, 0]))
+    assert np.array_equal(_run(lambda b, x: (emit_shift(b, b.op("Identity", x), 0.0), "double"), values), values)
