@@ -110,14 +110,15 @@ def feature_importances(result: FittedWorkflow) -> NDArray[np.float64]:
 def feature_metadata(result: FittedWorkflow) -> pd.DataFrame:
     """The features that `transform` makes, then the input columns that nothing is made of."""
     gains = _gain_shares(result)
+    classes = result.problem.classes
     made = [
         {
             **facts,
             "importance": gains.get(facts["name"], np.nan),
             "is_kept": True,
-            "reason": "made for the heaviest member",
+            "reason": _why_kept(gains.get(facts["name"])),
         }
-        for facts in result.features.metadata(result.view)
+        for facts in result.features.metadata(result.view, None if classes is None else classes.tolist())
     ]
     left_out = [
         {
@@ -146,6 +147,10 @@ def _gain_shares(result: FittedWorkflow) -> dict[str, float]:
                 total[name] = total.get(name, 0.0) + gain
     whole = sum(total.values())
     return {name: gain / whole for name, gain in total.items()} if whole > 0 else {}
+
+
+def _why_kept(gain: float | None) -> str:
+    return "made for the heaviest member" + (", whose trees never split by it" if gain == 0.0 else "")
 
 
 def _why_unused(column: Column) -> str:
@@ -203,7 +208,7 @@ def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
         timings=result.timings,
         environment=describe_environment(),
         parameters={k: _plain(v) for k, v in estimator.get_params(deep=False).items()},
-        features=result.features.metadata(result.view),
+        features=feature_metadata(result).to_dict("records"),
         leaderboard=leaderboard(result).drop(columns="params").to_dict("records"),
         decisions=[vars(d) for d in result.decisions],
         findings=[f.to_dict() for f in result.findings],

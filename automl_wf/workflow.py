@@ -22,6 +22,7 @@ from automl_wf.core.checkpoint import Journal
 from automl_wf.core.compat import free_memory, usable_threads
 from automl_wf.core.criteria import check_requirements, criteria_findings
 from automl_wf.core.findings import Finding, sort_findings
+from automl_wf.core.fingerprint import fingerprint
 from automl_wf.core.folds import FoldCache, Folds
 from automl_wf.core.frame import learn_schema, take_rows
 from automl_wf.core.progress import Progress
@@ -31,8 +32,8 @@ from automl_wf.core.tasks import Task
 from automl_wf.core.validation import read_bytes, read_groups, read_weights
 from automl_wf.data_preparation import DataPlan, Rows, arrange_rows, prepare_data
 from automl_wf.data_preparation.splitting import time_order
-from automl_wf.deployment.subject import fingerprint, installed_version
-from automl_wf.evaluation import Evaluation, evaluate
+from automl_wf.deployment.subject import installed_version
+from automl_wf.evaluation import Evaluation, evaluate, measure_shift, shift_findings
 from automl_wf.evaluation.bias_correction import bias_corrected
 from automl_wf.evaluation.reference import drift_reference
 from automl_wf.exceptions import InvalidInput, InvalidParameter
@@ -240,7 +241,12 @@ class ModelDevelopmentWorkflow:
                 evaluation=evaluation,
                 interpretation=interpretation,
                 findings=sort_findings(
-                    [*problem.findings, *plan.findings, *_search_findings(tuning, evaluation, self.config)]
+                    [
+                        *problem.findings,
+                        *plan.findings,
+                        *_search_findings(tuning, evaluation, self.config),
+                        *shift_findings(evaluation.shift),
+                    ]
                 ),
                 decisions=_decisions(problem, plan, shortlist, tuning, cache.thinned),
                 timings={**self.metrics["seconds"], "total": self.budget.elapsed()},
@@ -519,6 +525,16 @@ class ModelDevelopmentWorkflow:
                 seed=self.seed,
                 max_calls=self.budget.share(0.3).calls(tuning.score_time_s),
             )
+            shift = measure_shift(
+                cache.table,
+                cache.recipes["tree"],
+                cache.folds,
+                cache.group,
+                is_given=not isinstance(self.config["cv"], (str, int, np.integer)),
+                budget=self.budget.share(0.15),
+                seed=self.seed,
+            )
+            evaluation = replace(evaluation, shift=shift)
         self.artifacts["evaluation"] = evaluation
         self.metrics["scores"] = {score.name: score.value for score in evaluation.scores}
         self.metrics["business"] = {} if evaluation.business is None else evaluation.business.metrics
@@ -627,7 +643,7 @@ class ModelDevelopmentWorkflow:
             "evidence": {k: v for k, v in evidence.items() if v is not None},
             "reference": reference,
             "reference_y": data.target.values[at],
-            "fingerprint": fingerprint(data.table.cells),
+            "fingerprint": problem.fingerprint.in_order,
             "drift": drift_reference(data.table, tuning.prediction, problem.task, labels),
             "view": self._view_to_keep(cache, tuning, shortlist),
         }

@@ -305,6 +305,11 @@ def _evaluation_data(facts: Mapping[str, Any]) -> Section:
         "folds": _recorded(facts, "data", "folds"),
         "target_values": _measured(facts["measured"].get("target"), "exact", compute="target"),
     }
+    if facts["evaluation"].get("shift"):
+        section["shift"] = _recorded(facts, "evaluation", "shift")
+        for name in ("columns", "moved"):
+            if facts["evaluation"]["shift"][name]:
+                section[f"shift_{name}"] = _recorded(facts, "evaluation", "shift", name)
     if "test" in facts["evaluation"]:
         section["test"] = _recorded(facts, "evaluation", "test")
     return section
@@ -317,8 +322,19 @@ def _training_data(facts: Mapping[str, Any]) -> Section:
         "n_rows": _measured(facts["n_rows"], "data", compute="n_rows"),
         "n_columns": _measured(len(facts["columns"]), "exact", compute="n_columns"),
         "fingerprint": _measured(facts["data"].get("fingerprint"), "data", compute="fingerprint"),
+        **_fingerprints(facts),
         "n_levels": _measured(facts["n_levels"], "exact", compute="n_levels"),
         "samples": _measured(facts["measured"].get("samples"), "exact", compute="samples"),
+    }
+
+
+def _fingerprints(facts: Mapping[str, Any]) -> Section:
+    """What else of the data is told by hashes: rows in any order, target, names and types."""
+    hashes = facts["problem"].get("fingerprint", {})
+    return {
+        "fingerprint_any_order": _measured(hashes.get("any_order"), "data", compute="fingerprint_any_order"),
+        "fingerprint_target": _measured(hashes.get("target"), "data", compute="fingerprint_target"),
+        "fingerprint_types": _measured(hashes.get("types"), "exact", compute="fingerprint_types"),
     }
 
 

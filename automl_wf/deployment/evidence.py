@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from automl_wf.core.business import Business, business_from
 from automl_wf.core.costs import Costs, DecisionRule
+from automl_wf.core.fingerprint import types_fingerprint
 from automl_wf.core.metrics import METRICS, resolve_scoring, scoring_names
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.card import plain
@@ -216,6 +217,7 @@ FIGURES: dict[str, Callable[[Evidence, Mapping[str, Any]], Any]] = {
     "n_columns": lambda e, _: len(e.config["columns"]),
     "n_levels": lambda e, _: sum(len(levels) for levels in e.config["categories"].values()),
     "samples": lambda e, _: {"n_rows": len(e.samples["rows"]), "are_synthetic": e.samples["are_synthetic"]},
+    "fingerprint_types": lambda e, _: types_fingerprint((c["name"], c["dtype"], c["kind"]) for c in e.facts["columns"]),
     "graph_exists": lambda e, _: has(e, "model/model.onnx"),
     "n_nodes": lambda e, _: count_nodes(e.folder),
     "sizes": lambda e, _: sizes(e.folder),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +9,10 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from automl_wf.core.schema import Schema
-from automl_wf.core.table import Cells, Strings
 from automl_wf.core.tasks import Task
 
 if TYPE_CHECKING:
@@ -138,30 +135,3 @@ def installed_version(distribution: str) -> str | None:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
-
-
-def fingerprint(cells: Sequence[Cells]) -> str:
-    """SHA-256 of coerced columns: the same for a frame and for the file it was written to.
-
-    Parameters
-    ----------
-    cells : sequence of ndarray or Strings
-        `Table.cells`: columns after the edge, in the order of the schema.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    for column in cells:
-        if isinstance(column, Strings):
-            levels = [hashlib.sha256(str(v).encode(errors="surrogatepass")).digest()[:8] for v in column.levels]
-            values = np.frombuffer(b"".join(levels), dtype="<u8")[column.codes]
-        elif column.dtype.kind == "f":
-            # One NaN and one zero, so that equal cells have equal bytes
-            values = np.where(np.isnan(column), np.nan, column + 0.0).astype("<f8")
-        else:
-            values = column.astype("<i8")
-        digest.update(f"{values.dtype.str}{len(values)};".encode() + values.tobytes())
-    return digest.hexdigest()

@@ -17,15 +17,17 @@ import numpy as np
 import pandas as pd
 
 from automl_wf.core.coerce import MISSING_TIME
+from automl_wf.core.fingerprint import fingerprint, fingerprint_in_any_order, target_fingerprint
 from automl_wf.core.frame import read_table
 from automl_wf.core.table import Cells, Strings, Table
+from automl_wf.core.tasks import Task
 from automl_wf.deployment.card import build_card, plain, render_card
 from automl_wf.deployment.evidence import Evidence, compute, measure
 from automl_wf.deployment.loading import LoadedModel, read_schema
 from automl_wf.deployment.manifest import compare, files_of
 from automl_wf.deployment.samples import word
-from automl_wf.deployment.subject import fingerprint
 from automl_wf.exceptions import PackageError, UnknownCategoryWarning, WorkflowError
+from automl_wf.problem_definition.target import read_target
 
 Kind = Literal["file", "exact", "tolerance", "data", "once"]
 Status = Literal["ok", "wrong", "not checked"]
@@ -101,6 +103,22 @@ class Report:
         return "\n".join([f"{self.path}: {summary}", *(f"  {c}" for c in self.checks if c.status != "ok")])
 
 
+@dataclass(frozen=True)
+class TrainingData:
+    """The training data as they were handed over.
+
+    Parameters
+    ----------
+    table : Table
+        X, read as the package describes it.
+    target : str or None
+        Fingerprint of the target, if a column of its name is there and can be read.
+    """
+
+    table: Table
+    target: str | None = None
+
+
 def verify(path: str | os.PathLike[str], data: Any = None) -> Report:
     """Compute a package's figures again.
 
@@ -174,7 +192,7 @@ def _check_graph(folder: Path) -> Iterator[Check]:
     yield Check("graph", f"{name} on {len(rows)} sample rows", "exact", "wrong" if reasons else "ok", _join(reasons))
 
 
-def _check_card(folder: Path, table: Table | None) -> Iterator[Check]:
+def _check_card(folder: Path, data: TrainingData | None) -> Iterator[Check]:
     """Each figure of the card: as recorded in metadata.json, and as computed again; then the page made from it."""
     evidence = Evidence(folder)
     try:
@@ -187,7 +205,7 @@ def _check_card(folder: Path, table: Table | None) -> Iterator[Check]:
         yield Check("card", "docs/card.json", "exact", "wrong", f"cannot be read: {_short(error)}")
         return
     for name in dict.fromkeys([*recorded, *stated]):
-        yield _check_field(name, stated.get(name), recorded.get(name), evidence, table)
+        yield _check_field(name, stated.get(name), recorded.get(name), evidence, data)
     for part in ("name", "version", "task", "completeness", "front_matter"):
         reasons = differences(card.get(part), again[part], part)
         yield Check("card", part, "exact", "wrong" if reasons else "ok", _join(reasons))
@@ -199,7 +217,7 @@ def _check_field(
     stated: Mapping[str, Any] | None,
     recorded: Mapping[str, Any] | None,
     evidence: Evidence,
-    table: Table | None,
+    data: TrainingData | None,
 ) -> Check:
     if stated is None or recorded is None:
         reason = "is missing from the card" if stated is None else "does not follow from model/metadata.json"
@@ -209,9 +227,10 @@ def _check_field(
     if recorded["source"] == "measured" and "compute" in recipe:
         try:
             if kind == "data":
-                if table is None and not reasons:
-                    return Check("card", name, kind, "not checked", "needs the training data")
-                again = stated.get("value") if table is None else compute_from_data(table, recipe)
+                lacking = _lacking(data, recipe)
+                if lacking and not reasons:
+                    return Check("card", name, kind, "not checked", lacking)
+                again = stated.get("value") if lacking or data is None else compute_from_data(data, recipe)
             else:
                 again = compute(evidence, recipe)
         except Exception as error:
@@ -296,10 +315,24 @@ def differences(stated: Any, again: Any, place: str, tolerance: float = REPR) ->
     return [] if is_equal else [f"{place}: {_brief(stated)} is stated, {_brief(again)} was found"]
 
 
-def compute_from_data(table: Table, recipe: Mapping[str, Any]) -> Any:
+def _lacking(data: TrainingData | None, recipe: Mapping[str, Any]) -> str:
+    """What a figure of the class "data" cannot be computed without, in words; "" if all is there."""
+    if data is None:
+        return "needs the training data"
+    if recipe["compute"] == "fingerprint_target" and data.target is None:
+        return "needs the target as a column of the training data"
+    return ""
+
+
+def compute_from_data(data: TrainingData, recipe: Mapping[str, Any]) -> Any:
     """A figure of the class "data", from the training table."""
+    table = data.table
     if recipe["compute"] == "fingerprint":
         return fingerprint(table.cells)
+    if recipe["compute"] == "fingerprint_any_order":
+        return fingerprint_in_any_order(table.cells)
+    if recipe["compute"] == "fingerprint_target":
+        return data.target
     if recipe["compute"] == "n_rows":
         return table.n_rows
     return plain({"columns": _count_columns, "ranges": _ranges}[recipe["compute"]](table))
@@ -331,8 +364,8 @@ def _known(cells: Cells) -> Any:
     return cells[~np.isnan(cells)] if cells.dtype.kind == "f" else cells[cells != MISSING_TIME]
 
 
-def _read_data(data: Any, folder: Path) -> Table | None:
-    """The training table, read as the package's schema says."""
+def _read_data(data: Any, folder: Path) -> TrainingData | None:
+    """The training data, read as the package's schema says."""
     if data is None:
         return None
     evidence = Evidence(folder)
@@ -340,9 +373,23 @@ def _read_data(data: Any, folder: Path) -> Table | None:
         if isinstance(data, (str, os.PathLike)):
             file = Path(data)
             data = pd.read_parquet(file) if file.suffix in (".parquet", ".pq") else pd.read_csv(file)
-        return read_table(data, read_schema(evidence.facts, evidence.config), owner="verify")
+        table = read_table(data, read_schema(evidence.facts, evidence.config), owner="verify")
+        return TrainingData(table, _target_of(data, evidence.facts))
     except (*UNREADABLE, WorkflowError) as error:
         raise PackageError(f"The data cannot be read as the package describes them: {_short(error)}") from error
+
+
+def _target_of(data: Any, facts: Mapping[str, Any]) -> str | None:
+    """Fingerprint of the target among the columns of the training data."""
+    name = facts["target"]
+    if not isinstance(data, pd.DataFrame) or name not in data:
+        return None
+    try:
+        target = read_target(data[name], Task(facts["task"]).family, len(data), "verify")
+    except WorkflowError:
+        # A column that only happens to have this name is no target
+        return None
+    return target_fingerprint(target.values, target.classes)
 
 
 def _called(item: Any, i: int) -> str:

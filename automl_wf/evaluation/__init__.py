@@ -38,8 +38,18 @@ from automl_wf.evaluation.scores import (
     score_all,
     summarise_queries,
 )
+from automl_wf.evaluation.shift import Shift, measure_shift, shift_findings
 
-__all__ = ["Evaluation", "HonestScore", "Score", "bias_corrected", "evaluate"]
+__all__ = [
+    "Evaluation",
+    "HonestScore",
+    "Score",
+    "Shift",
+    "bias_corrected",
+    "evaluate",
+    "measure_shift",
+    "shift_findings",
+]
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,8 @@ class Evaluation:
         What `business=` asks for; None without it.
     criteria : tuple of Criterion
         What is asked of the model, judged.
+    shift : Shift or None
+        Whether held-out rows look like training rows; None: not asked (test rows).
     """
 
     task: Task
@@ -96,6 +108,7 @@ class Evaluation:
     percentage_error: PercentageError | None = None
     business: BusinessValue | None = None
     criteria: tuple[Criterion, ...] = ()
+    shift: Shift | None = None
 
     def score(self, name: str) -> Score:
         """The score of that name.

@@ -14,7 +14,7 @@ from automl_wf.feature_engineering.cross_fit import choose_targets, target_colum
 from automl_wf.feature_engineering.gains import draw_rows, gains_of, largest
 
 Operator = Literal["plus", "minus", "times", "by"]
-_SYMBOLS: dict[Operator, str] = {"plus": "+", "minus": "−", "times": "·", "by": "/"}
+_WORDS: dict[Operator, str] = {"plus": "plus", "minus": "minus", "times": "times", "by": "divided by"}
 #: Classes of the target that the judging boosting looks at.
 _MAX_CLASSES = 3
 
@@ -112,7 +112,7 @@ class Arithmetic(FeatureTransformer[Numbers]):
                 f"{input_names[i]}_{operator}_{input_names[j]}",
                 "numeric",
                 (input_names[i], input_names[j]),
-                f"{input_names[i]} {_SYMBOLS[operator]} {input_names[j]}",
+                f"{input_names[i]} {_WORDS[operator]} {input_names[j]}; missing where that is no finite number",
             )
             for operator, i, j in self.pairs_
         ]

@@ -39,12 +39,29 @@ class Feature:
         The input columns it is made of.
     formula : str
         How it is made, in words.
+    of_class : int or None
+        Code of the class that it tells of; a formula calls it `class_words(of_class)` at its beginning.
     """
 
     name: str
     kind: FeatureKind
     parents: tuple[str, ...]
     formula: str
+    of_class: int | None = None
+
+    def told(self, classes: Sequence[Any] | None) -> str:
+        """The formula, with the class called by its label where the labels are known."""
+        if self.of_class is None or classes is None:
+            return self.formula
+        called = class_words(self.of_class)
+        if not self.formula.startswith(called):
+            return self.formula
+        return f"share of class {classes[self.of_class]!r}{self.formula[len(called) :]}"
+
+
+def class_words(code: int) -> str:
+    """What a statistic of an indicator of a class is called while only its code is known."""
+    return f"share of class number {code}"
 
 
 class FeatureTransformer(TransformerMixin, BaseEstimator, ABC, Generic[B]):  # type: ignore[misc]

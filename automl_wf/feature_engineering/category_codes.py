@@ -63,6 +63,8 @@ class CategoryCodes(FeatureTransformer[Sequence[Strings]]):
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """One per column, with its name."""
         return [
-            Feature(name, "code", (name,), f"code of {name}: 0 … {len(codes) - 1} for its sorted levels, -1 for others")
+            Feature(
+                name, "code", (name,), f"place of {name} among its {len(codes)} sorted levels, from 0; -1: none of them"
+            )
             for name, codes in zip(input_names, self.codes_, strict=True)
         ]

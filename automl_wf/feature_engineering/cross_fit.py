@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_wf.feature_engineering.base import Numbers
+from automl_wf.feature_engineering.base import Numbers, class_words
 
 
 def unit_weights(weight: Numbers | None, n_rows: int) -> Numbers:
@@ -53,6 +53,11 @@ def draw_parts(n_rows: int, n_parts: int, group: NDArray[Any] | None, seed: int)
 
 
 def target_words(n_classes: int, target: int) -> tuple[str, str]:
-    """What a feature's formula and the end of its name call a target."""
-    of = "the target" if n_classes == 1 else f"[target is class {target}]"
+    """What a feature's formula begins with, and what the end of its name is, for the mean of a target."""
+    of = "mean of the target" if n_classes == 1 else class_words(target)
     return of, f"_{target}" if n_classes > 2 else ""
+
+
+def target_class(n_classes: int, target: int) -> int | None:
+    """The class that a target is the indicator of; None for values and grades."""
+    return None if n_classes == 1 else target

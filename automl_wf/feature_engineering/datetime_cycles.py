@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +18,13 @@ from automl_wf.feature_engineering.civil_time import (
     varying_parts,
     zone_offsets,
 )
-from automl_wf.feature_engineering.datetime_parts import column_pairs, difference_features, write_differences
+from automl_wf.feature_engineering.datetime_parts import (
+    column_pairs,
+    difference_features,
+    on_the_clock,
+    weekend_words,
+    write_differences,
+)
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 
 #: Calendar part → (its smallest value, number of values, length of the cycle).
@@ -27,7 +34,12 @@ _CYCLES = {
     "weekday": (0, 7, 7.0),
     "minute_of_day": (0, 1440, 1440.0),
 }
-_WORDS = {"month": "month", "day_of_year": "day of the year", "weekday": "weekday", "minute_of_day": "time of day"}
+_WORDS = {
+    "month": "month (January is 0)",
+    "day_of_year": "day of the year (1 January is 0)",
+    "weekday": "weekday (Monday is 0)",
+    "minute_of_day": "minutes since midnight",
+}
 
 
 def cycle_table(part: str) -> tuple[int, Numbers]:
@@ -137,18 +149,24 @@ class DatetimeCycles(FeatureTransformer[Times]):
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """Named `<column>_<part>_sin`, `<column>_<part>_cos`, `<column>_is_weekend`, `<column>_days` and so on."""
         found = []
-        for name, cycles, has_weekend in zip(input_names, self.cycles_, self.has_weekend_, strict=True):
+        zones = self.zones or [None] * len(input_names)
+        for name, zone, cycles, has_weekend in zip(input_names, zones, self.cycles_, self.has_weekend_, strict=True):
+            read = on_the_clock(name, zone)
             for part in cycles:
                 for short, word in (("sin", "sine"), ("cos", "cosine")):
-                    formula = f"{word} of the {_WORDS[part]} of {name}, one turn per cycle"
+                    turn = _CYCLES[part][2]
+                    formula = f"{word} of the {_WORDS[part]} of {read}, {turn:g} to a full turn; 0 where missing"
                     found.append(Feature(f"{name}_{part}_{short}", "cycle", (name,), formula))
             if has_weekend:
-                found.append(Feature(f"{name}_is_weekend", "calendar", (name,), f"1 if {name} is on a weekend, else 0"))
+                found.append(Feature(f"{name}_is_weekend", "calendar", (name,), weekend_words(read)))
         return found + self._duration_features(input_names)
 
     def _duration_features(self, input_names: Sequence[str]) -> list[Feature]:
         durations = [Feature(f"{n}_days", "calendar", (n,), f"days from 1970-01-01 to {n}") for n in input_names]
         durations += difference_features(input_names, self.pairs_)
-        parents = {d.name: d.parents for d in durations}
-        scaled = self.scaler_.features(list(parents))
-        return [Feature(s.name, s.kind, parents[s.parents[0]], s.formula) for s in scaled]
+        scaled = [replace(d, kind="numeric", formula=self.scaler_.words(j, d.formula)) for j, d in enumerate(durations)]
+        having_gaps = [durations[j] for j in self.scaler_.gaps_]
+        return scaled + [
+            Feature(f"{d.name}_missing", "indicator", d.parents, f"1 if the {d.formula} are missing, else 0")
+            for d in having_gaps
+        ]

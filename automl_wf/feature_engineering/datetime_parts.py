@@ -26,7 +26,6 @@ _WORDS = {
     "day": "day of the month",
     "day_of_year": "day of the year (1 to 366)",
     "weekday": "weekday (Monday is 0)",
-    "is_weekend": "1 on Saturday and Sunday, else 0,",
     "hour": "hour",
     "minute": "minute",
     "second_of_day": "seconds since midnight",
@@ -114,11 +113,23 @@ class DatetimeParts(FeatureTransformer[Times]):
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """Named `<column>_<part>`, `<column>_days` and `days_from_<a>_to_<b>`."""
         found = []
-        for name, parts in zip(input_names, self.parts_, strict=True):
+        for name, zone, parts in zip(input_names, self.zones or [None] * len(input_names), self.parts_, strict=True):
+            read = on_the_clock(name, zone)
             for part in parts:
-                found.append(Feature(f"{name}_{part}", "calendar", (name,), f"{_WORDS[part]} of {name}"))
+                said = weekend_words(read) if part == "is_weekend" else f"{_WORDS[part]} of {read}"
+                found.append(Feature(f"{name}_{part}", "calendar", (name,), said))
             found.append(Feature(f"{name}_days", "calendar", (name,), f"days from 1970-01-01 to {name}"))
         return found + difference_features(input_names, self.pairs_)
+
+
+def on_the_clock(name: str, zone: str | None) -> str:
+    """What a column of times is called in words, its zone included."""
+    return name if zone is None else f"{name} on the clock of {zone}"
+
+
+def weekend_words(of: str) -> str:
+    """The formula of the weekend."""
+    return f"1 if {of} is a Saturday or Sunday, else 0"
 
 
 def tree_parts(varying: Sequence[str]) -> tuple[str, ...]:
@@ -144,7 +155,10 @@ def difference_features(names: Sequence[str], pairs: Sequence[tuple[int, int]]) 
     """Describe what `write_differences` writes."""
     return [
         Feature(
-            f"days_from_{names[a]}_to_{names[b]}", "calendar", (names[a], names[b]), f"days, {names[b]} − {names[a]}"
+            f"days_from_{names[a]}_to_{names[b]}",
+            "calendar",
+            (names[a], names[b]),
+            f"days from {names[a]} to {names[b]}",
         )
         for a, b in pairs
     ]

@@ -89,18 +89,19 @@ class NumericScaler(FeatureTransformer[Numbers]):
 
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """One per column with its name, then `<column>_missing` for each indicator."""
-        scaled = [Feature(name, "numeric", (name,), self._formula(j, name)) for j, name in enumerate(input_names)]
+        scaled = [Feature(name, "numeric", (name,), self.words(j, name)) for j, name in enumerate(input_names)]
         having_gaps = [input_names[j] for j in self.gaps_]
         missing = [Feature(f"{n}_missing", "indicator", (n,), f"1 if {n} is missing, else 0") for n in having_gaps]
         return scaled + missing
 
-    def _formula(self, j: int, name: str) -> str:
+    def words(self, j: int, of: str) -> str:
+        """What becomes of the column at place j, which is called `of`."""
         if self.lower_[j] == self.upper_[j]:
-            return "0: the column did not vary in training"
-        clipped = f"{name} (missing: {self.fill_[j]:.6g}) clipped to [{self.lower_[j]:.6g}, {self.upper_[j]:.6g}]"
+            return f"0, since {of} did not vary in training"
+        filled = f"{of}, gaps filled by {self.fill_[j]:.6g}, held between {self.lower_[j]:.6g} and {self.upper_[j]:.6g}"
         if self.unit_[j]:
-            clipped = f"sign(x) log(1 + |x| / {self.unit_[j]:.6g}) of {clipped}"
-        return f"({clipped}, minus {self.center_[j]:.6g}) divided by {self.scale_[j]:.6g}"
+            filled += f", brought to sign(x) log(1 + |x| / {self.unit_[j]:.6g})"
+        return f"{filled}, minus {self.center_[j]:.6g}, divided by {self.scale_[j]:.6g}"
 
 
 @dataclass(frozen=True)

@@ -275,10 +275,11 @@ class FeaturePlan:
         first = {id(recipe): name for name, recipe in reversed(list(self.views.items()))}
         return frozenset(first.values())
 
-    def metadata(self, fitted: FittedView) -> list[dict[str, Any]]:
+    def metadata(self, fitted: FittedView, classes: Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """Name, kind, parents and formula of each feature of a fitted view, as plain JSON types."""
         return [
-            {"name": f.name, "kind": f.kind, "parents": list(f.parents), "formula": f.formula} for f in fitted.features
+            {"name": f.name, "kind": f.kind, "parents": list(f.parents), "formula": f.told(classes)}
+            for f in fitted.features
         ]
 
 

@@ -13,6 +13,7 @@ from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numb
 from automl_wf.feature_engineering.cross_fit import (
     choose_targets,
     draw_parts,
+    target_class,
     target_columns,
     target_words,
     unit_weights,
@@ -168,11 +169,18 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
         """Named `<column>_target_mean` (`<column>_target_mean_<class>` for several classes), `<column>_log_count`."""
         found = []
         for name in input_names:
-            for k in self.targets_:
+            for k, prior in zip(self.targets_, self.prior_.tolist(), strict=True):
                 of, suffix = target_words(self.n_classes, k)
-                formula = f"mean of {of} over training rows with the same {name}, smoothed by {self.smoothing:g} rows"
-                found.append(Feature(f"{name}_target_mean{suffix}", "statistic", (name,), formula))
-            formula = f"log(1 + number of training rows with the same {name})"
+                formula = (
+                    f"{of} among training rows of the same {name}, smoothed by {self.smoothing:g} rows towards the "
+                    f"overall {prior:.6g}"
+                )
+                found.append(
+                    Feature(
+                        f"{name}_target_mean{suffix}", "statistic", (name,), formula, target_class(self.n_classes, k)
+                    )
+                )
+            formula = f"logarithm of 1 plus the number of training rows of the same {name}"
             found.append(Feature(f"{name}_log_count", "statistic", (name,), formula))
         return found
 

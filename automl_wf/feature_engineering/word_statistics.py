@@ -17,6 +17,7 @@ from automl_wf.feature_engineering.cross_fit import (
     choose_targets,
     draw_parts,
     standardise,
+    target_class,
     target_columns,
     target_words,
     unit_weights,
@@ -214,9 +215,13 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
                 continue
             for k in self.targets_:
                 of, suffix = target_words(self.n_classes, k)
-                terms = f"{len(words.index)} words and pairs of words of {name}"
-                formula = f"ridge regression of {of} on the tf-idf weights of {terms}"
-                found.append(Feature(f"{name}_words{suffix}", "statistic", (name,), formula))
+                formula = (
+                    f"{of}, less its mean and in standard deviations, as a ridge regression tells it from the tf-idf "
+                    f"weights of {len(words.index)} words and pairs of words of {name}"
+                )
+                found.append(
+                    Feature(f"{name}_words{suffix}", "statistic", (name,), formula, target_class(self.n_classes, k))
+                )
             formula = f"number of different words of {name} among the {int(words.are_single.sum())} common ones"
             found.append(Feature(f"{name}_word_count", "word", (name,), formula))
         return found

@@ -85,7 +85,12 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """Named `<column>_word_<word>`."""
         return [
-            Feature(f"{name}_word_{word}", "word", (name,), f"tf-idf of {word!r} in {name}")
+            Feature(
+                f"{name}_word_{word}",
+                "word",
+                (name,),
+                f"tf-idf weight of {word!r} in {name}, the weights of a text having length 1",
+            )
             for name, index in zip(input_names, self.indices_, strict=True)
             for word in index
         ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from automl_wf.core.budget import Budget
 from automl_wf.core.metrics import Codes, Floats, Scoring
 from automl_wf.core.table import Table
-from automl_wf.interpretation.permutation import Importance, Importances, Predictor, permutation_importance
+from automl_wf.interpretation.permutation import Importance, Importances, Predictor, permutation_importance, unstable
 
 __all__ = ["Importance", "Interpretation", "interpret", "permutation_importance"]
 
@@ -38,6 +38,8 @@ class Interpretation:
         Columns whose shuffling costs nothing beyond chance.
     not_run : tuple of str
         Columns for which there was no time.
+    unstable : tuple of str
+        Columns that matter on average, but in some folds hardly or not at all.
     sentences : tuple of str
         The facts above in words; ± is half of the 95 % interval.
     """
@@ -51,13 +53,16 @@ class Interpretation:
     n_repeats: int
     idle: tuple[str, ...] = ()
     not_run: tuple[str, ...] = ()
+    unstable: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         facts = asdict(self)
-        for name in ("importances", "idle", "not_run", "sentences"):
+        for name in ("importances", "idle", "not_run", "unstable", "sentences"):
             facts[name] = list(facts[name])
+        for row in facts["importances"]:
+            row["by_fold"] = list(row["by_fold"])
         return facts
 
 
@@ -123,6 +128,7 @@ def interpret(
         measured.n_repeats,
         idle=tuple(row.column for row in ranked if row.is_idle),
         not_run=tuple(row.column for row in ranked if row.mean is None),
+        unstable=unstable(ranked),
         sentences=_sentences(ranked, measured, scoring),
     )
 
@@ -148,6 +154,9 @@ def _sentences(ranked: Sequence[Importance], measured: Importances, scoring: Sco
         named = [f"`{name}`" for name in idle[:_MAX_NAMED]]
         more = [f"{len(idle) - _MAX_NAMED} more"] if len(idle) > _MAX_NAMED else []
         said.append(f"Shuffling {_listed(named + more)} costs nothing beyond chance, one column at a time.")
+    shaky = [f"`{name}`" for name in unstable(ranked)[:_MAX_NAMED]]
+    if shaky:
+        said.append(f"What {_listed(shaky)} {'is' if len(shaky) == 1 else 'are'} worth differs much from fold to fold.")
     said += [
         f"{sum(row.status == status for row in ranked)} of {len(ranked)} columns were {status}."
         for status in sorted(statuses)

@@ -47,6 +47,8 @@ class Importance:
         three folds. None: one shuffle only.
     status : str
         "measured", or why it was not run.
+    by_fold : tuple of float
+        Mean of each fold.
     """
 
     column: str
@@ -55,6 +57,7 @@ class Importance:
     low: float | None = None
     high: float | None = None
     status: str = MEASURED
+    by_fold: tuple[float, ...] = ()
 
     @property
     def matters(self) -> bool:
@@ -276,8 +279,33 @@ def _summarised(name: str, drops: Floats) -> Importance:
         return Importance(name, status=NO_SCORE)
     by_fold = np.nanmean(drops, axis=1)
     units = by_fold if len(by_fold) >= 3 else drops[~np.isnan(drops)]
-    mean = float(by_fold.mean())
+    mean, each = float(by_fold.mean()), tuple(by_fold.tolist())
     if len(units) < 2:
-        return Importance(name, mean, 0.0)
+        return Importance(name, mean, 0.0, by_fold=each)
     half = float(stdtrit(len(units) - 1, (1 + CONFIDENCE) / 2) * units.std(ddof=1) / np.sqrt(len(units)))
-    return Importance(name, mean, float(np.nanstd(drops, ddof=1)), mean - half, mean + half)
+    return Importance(name, mean, float(np.nanstd(drops, ddof=1)), mean - half, mean + half, by_fold=each)
+
+
+def unstable(rows: Sequence[Importance]) -> tuple[str, ...]:
+    """Columns that matter on average, but in some folds hardly or not at all.
+
+    Parameters
+    ----------
+    rows : sequence of Importance
+        All columns.
+
+    Returns
+    -------
+    tuple of str
+        Those with at least a twentieth of the largest importance, measured in three folds or more, that are worth less
+        than a tenth as much in one fold as in another.
+    """
+    largest = max((row.mean for row in rows if row.mean is not None), default=0.0)
+    return tuple(
+        row.column
+        for row in rows
+        if row.mean is not None
+        and row.mean >= 0.05 * largest > 0
+        and len(row.by_fold) >= 3
+        and min(row.by_fold) < 0.1 * max(row.by_fold)
+    )

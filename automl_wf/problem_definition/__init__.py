@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from automl_wf.core.business import Business, apply_business, read_business
 from automl_wf.core.criteria import Criterion, state_criteria
 from automl_wf.core.findings import Finding, sort_findings
+from automl_wf.core.fingerprint import Fingerprint, fingerprint_of
 from automl_wf.core.metrics import Scoring, resolve_scoring
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
@@ -53,6 +54,8 @@ class Problem:
         Limits and success criteria that the user gave.
     findings : tuple of Finding
         Gravest first.
+    fingerprint : Fingerprint
+        Which data this is, for version control.
     business : Business or None
         What predictions are worth, as the user said.
     criteria : tuple of Criterion
@@ -69,6 +72,7 @@ class Problem:
     baseline: str
     constraints: Mapping[str, Any]
     findings: tuple[Finding, ...]
+    fingerprint: Fingerprint
     business: Business | None = None
     criteria: tuple[Criterion, ...] = ()
 
@@ -92,6 +96,7 @@ class Problem:
             "constraints": dict(self.constraints),
             "criteria": [asdict(criterion) for criterion in self.criteria],
             **({} if self.business is None else {"business": self.business.to_dict()}),
+            "fingerprint": self.fingerprint.to_dict(),
         }
 
     def _positive_label(self) -> Any:
@@ -161,6 +166,7 @@ def define_problem(
         findings=sort_findings([*target.findings, *findings, *found, *(worth.findings if worth else ())]),
         business=worth,
         criteria=state_criteria(constraints or {}, scorer.label, scorer.greater_is_better),
+        fingerprint=fingerprint_of(table, target.values, target.classes),
     )
 
 

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 
 from automl_wf.core import coerce
+from automl_wf.core.fingerprint import fingerprint, fingerprint_of
 from automl_wf.core.frame import learn_schema
 from automl_wf.core.graph import GraphBuilder
 from automl_wf.core.metrics import resolve_scoring
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.package import Package, deploy
-from automl_wf.deployment.subject import Subject, describe_environment, fingerprint
+from automl_wf.deployment.subject import Subject, describe_environment
 from automl_wf.evaluation import evaluate
 
 CLASSES = np.array(["no", "yes"], dtype=object)
@@ -104,7 +105,7 @@ def make_subject(number: str = "x", text: str = "place", **changes: Any) -> Subj
             "fold": np.arange(n) % 4,
             "blend_weights": np.array([1.0]),
         },
-        problem={"scoring": "roc_auc"},
+        problem={"scoring": "roc_auc", "fingerprint": fingerprint_of(table, y, CLASSES).to_dict()},
         data={"fingerprint": fingerprint(table.cells), "folds": "stratified, 4 folds"},
         search={"n_trials": 2, "n_failed": 0, "n_asked": 1},
         blend={"members": [{"model": "logistic", "weight": 1.0, "params": {"C": 1.0}}], "strategy": "single model"},

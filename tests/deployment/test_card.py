@@ -144,3 +144,27 @@ def test_plain_types() -> None:
         "b": np.array(["x", None], dtype=object),
     }
     assert plain(given) == {"1": 0.5, "a": [3, None, "inf", True], "b": ["x", None]}
+
+
+def test_held_out_rows_that_look_unlike_training_rows_are_told(make: Callable[..., Subject]) -> None:
+    shift = {
+        "status": "measured", "auc": 0.8125, "low": 0.75, "high": 0.875, "by_split": [0.75, 0.875], "n_rows": 400,
+        "judged_by": "groups", "left_out": ["day|s"],
+        "columns": [{"column": "a|b", "gain_share": 0.625, "psi": 0.375}],
+        "moved": [{"column": "a|b", "gain_share": 0.625, "psi": 0.375}],
+    }  # fmt: skip
+    subject = make()
+    page = render_card(card_of(make(evaluation={**subject.evaluation, "shift": shift})))
+    assert "ROC AUC 0.8125, 95 % interval 0.75 to 0.875" in page
+    assert "Left out, since the split follows them: day\\|s." in page
+    assert page.count("| a\\|b | ") == 2
+    nothing = {**shift, "status": "not run: no time", "auc": None, "left_out": [], "columns": [], "moved": []}
+    page = render_card(card_of(make(evaluation={**subject.evaluation, "shift": nothing})))
+    assert "not run: no time. *(measured, once)*" in page
+    assert "ROC AUC 0.8125" not in page
+
+
+def test_fingerprints_are_on_the_card(subject: Subject) -> None:
+    page, hashes = render_card(card_of(subject)), subject.problem["fingerprint"]
+    assert {len(hashes[name]) for name in ("in_order", "any_order", "target", "types")} == {64}
+    assert all(hashes[name] in page for name in ("in_order", "any_order", "target", "types"))

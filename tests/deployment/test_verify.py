@@ -46,9 +46,11 @@ def test_a_fresh_package_is_right(package: Package, subject: Subject) -> None:
         "factors.columns",
         "training_data.n_rows",
         "training_data.fingerprint",
+        "training_data.fingerprint_any_order",
+        "training_data.fingerprint_target",
         "caveats_and_recommendations.ranges",
     }
-    with_data = verify(package.path, subject.reference)
+    with_data = verify(package.path, subject.reference.assign(answer=subject.reference_y))
     assert with_data.ok, str(with_data)
     assert not [c for c in with_data.checks if c.kind == "data" and c.status != "ok"]
 
@@ -62,11 +64,22 @@ def test_other_data_are_noticed(package: Package, subject: Subject) -> None:
     other = subject.reference.assign(x=subject.reference["x"] + 1)
     assert set(reasons(verify(package.path, other))) == {
         "training_data.fingerprint",
+        "training_data.fingerprint_any_order",
         "caveats_and_recommendations.ranges",
     }
     assert "training_data.n_rows" in reasons(verify(package.path, subject.reference.head(30)))
     with pytest.raises(PackageError, match="place"):
         verify(package.path, subject.reference[["x"]])
+
+
+def test_rows_in_another_order_are_told_from_other_rows(package: Package, subject: Subject) -> None:
+    data = subject.reference.assign(answer=subject.reference_y)
+    assert set(reasons(verify(package.path, data.iloc[::-1]))) == {
+        "training_data.fingerprint",
+        "training_data.fingerprint_target",
+    }
+    other = data.assign(answer=np.roll(subject.reference_y, 1))
+    assert set(reasons(verify(package.path, other))) == {"training_data.fingerprint_target"}
 
 
 def test_a_wrong_byte_in_the_graph(copy: Path) -> None:

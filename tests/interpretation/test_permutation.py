@@ -247,3 +247,25 @@ def test_facts_are_plain_json_and_can_be_pickled():
 def test_no_columns_no_words():
     facts = _interpreted(columns=())
     assert facts.importances == facts.sentences == ()
+
+
+def test_each_fold_is_told_and_what_differs_between_them():
+    table = _table(4000)
+    x = table.cells[0]
+
+    def predict(t):
+        return 3 * t.cells[0] + t.cells[3]
+
+    # The first column counts in all folds, the last one only among rows of three folds of four.
+    folds = _folds(4000)
+    y = 3 * x
+    for _, rows in folds[:3]:
+        y[rows] += table.cells[3][rows]
+    found = interpret([(predict, rows) for _, rows in folds], table, y, None, None, R2, [0, 3], **RULES, max_rows=4000)
+    by_fold = {row.column: row.by_fold for row in found.importances}
+    assert all(len(each) == 4 for each in by_fold.values())
+    assert np.mean(by_fold["noise"]) == pytest.approx(next(r.mean for r in found.importances if r.column == "noise"))
+    assert by_fold["noise"][3] < 0.3 < 1.5 < min(by_fold["noise"][:3])
+    assert found.unstable == ("noise",)
+    assert "What `noise` is worth differs much from fold to fold." in found.sentences
+    assert json.loads(json.dumps(found.to_dict()))["importances"][0]["by_fold"] == list(by_fold["x"])
