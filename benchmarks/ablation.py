@@ -131,7 +131,7 @@ def _without_models(*names: str) -> Any:
 def _run(part: str, split: tables.Split, seed: int, options: argparse.Namespace) -> dict[str, Any] | None:
     """One variant; None if there is nothing of the part in the features of this table."""
     if options.features:
-        split = _fewer_rows(split, seed)
+        split = tables.fewer_rows(split, FEATURE_ROWS, seed)
     whole = _steps_of(split) if part in FEATURES else None
     with ExitStack() as patches:
         for change in [*PARTS[part](), *(_one_model(options.view) if options.features else [])]:
@@ -166,19 +166,6 @@ def _one_model(view: str) -> list[Any]:
 
     settings = {"time_budget": None, "n_iter": 2, "preset": "fast"}
     return [patch.object(workflow, "shortlist_models", shortlist), patch.object(Ours, "settings", settings)]
-
-
-def _fewer_rows(split: tables.Split, seed: int) -> tables.Split:
-    n = len(split.X_train)
-    if n <= FEATURE_ROWS:
-        return split
-    rows = np.arange(n - FEATURE_ROWS, n)
-    if not split.is_ordered:
-        rows = np.sort(np.random.default_rng(seed).choice(n, FEATURE_ROWS, replace=False))
-    groups = None if split.groups_train is None else split.groups_train[rows]
-    return replace(
-        split, X_train=split.X_train.iloc[rows].reset_index(drop=True), y_train=split.y_train[rows], groups_train=groups
-    )
 
 
 def _keeping(function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,20 @@ def _load_bundled(name: str, seed: int) -> Split:
         y_train=y_train.to_numpy(),
         y_test=y_test.to_numpy(),
         positive_class=1 if task == "binary" else None,
+    )
+
+
+def fewer_rows(split: Split, most: int, seed: int) -> Split:
+    """The split with at most so many training rows: random ones, the last ones where they follow time."""
+    n = len(split.X_train)
+    if n <= most:
+        return split
+    rows = np.arange(n - most, n)
+    if not split.is_ordered:
+        rows = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
+    groups = None if split.groups_train is None else split.groups_train[rows]
+    return replace(
+        split, X_train=split.X_train.iloc[rows].reset_index(drop=True), y_train=split.y_train[rows], groups_train=groups
     )
 
 

@@ -12,6 +12,7 @@ from automl_wf.core.table import Table
 from automl_wf.feature_engineering.base import FeatureTransformer, Numbers
 from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
+from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
 from automl_wf.feature_engineering.table_transformer import Learnt, TableTransformer, columns_of, treat
 from automl_wf.problem_definition import Target
 
@@ -24,10 +25,11 @@ class NumericalFeatureEngineering(TableTransformer):
 
     Parameters
     ----------
-    scaling : "standard" or None, default="standard"
+    scaling : {"standard", "piecewise"} or None, default="standard"
         "standard": gaps are filled with the median and extremes are clipped; a skewed column becomes its signed
-        logarithm; then mean 0 and standard deviation 1. A column with gaps in `fit` gets an indicator. None: numbers
-        as they are, and gaps stay gaps.
+        logarithm; then mean 0 and standard deviation 1. A column with gaps in `fit` gets an indicator. "piecewise":
+        the same, and for each bin between quantiles the share of the way that the number has come through it, so that
+        a weighted sum of the features is a linear spline. None: numbers as they are, and gaps stay gaps.
 
     Attributes
     ----------
@@ -57,14 +59,16 @@ class NumericalFeatureEngineering(TableTransformer):
     [0.0, 1.0, 0.0]
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"scaling": [StrOptions({"standard"}), None]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"scaling": [StrOptions({"standard", "piecewise"}), None]}
 
-    def __init__(self, *, scaling: Literal["standard"] | None = "standard") -> None:
+    def __init__(self, *, scaling: Literal["standard", "piecewise"] | None = "standard") -> None:
         self.scaling = scaling
 
     def _learn(self, table: Table, target: Target | None) -> Learnt:
         columns = columns_of(table.schema, ColumnKind.NUMERIC, ColumnKind.BOOLEAN)
         transformer: FeatureTransformer[Numbers] = NumericScaler()
-        if self.scaling is None:
+        if self.scaling == "piecewise":
+            transformer = PiecewiseLinear()
+        elif self.scaling is None:
             transformer = NumericPass().fit(np.empty((0, len(columns))))
         return treat(table, columns, [(transformer, columns)])

@@ -1,4 +1,4 @@
-"""Which transformer for which kind of column: four views of one table, as recipes that every fold fits for itself."""
+"""Which transformer for which kind of column: five views of one table, as recipes that every fold fits for itself."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from automl_wf.feature_engineering.datetime_parts import DatetimeParts
 from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
+from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 from automl_wf.feature_engineering.word_statistics import WordStatistics
 from automl_wf.feature_engineering.word_weights import WordWeights
@@ -30,6 +31,8 @@ from automl_wf.feature_engineering.word_weights import WordWeights
 _MAX_ONE_HOT_LEVELS = 50
 _MAX_ONE_HOT_WIDTH = 1000
 _MAX_WORDS = 500
+#: Bins of each number in the piecewise view, features it may have for them, and cells of all rows.
+_MAX_BINS, _MAX_RAMPS, _MAX_RAMP_CELLS = 8, 600, 40_000_000
 _ROWS_AT_ONCE = 1 << 12
 _CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
 
@@ -263,8 +266,9 @@ class FeaturePlan:
     ----------
     views : mapping of str to Recipe
         "tree" (numbers with gaps, native category codes, calendar parts), "target" (the same with statistics of the
-        target in place of codes), "engineered" (codes and statistics, and arithmetic on pairs of numbers) and "dense"
-        (imputed, scaled, one-hot, word weights, cycles). Views that would hold the same are one.
+        target in place of codes), "engineered" (codes and statistics, and arithmetic on pairs of numbers), "dense"
+        (imputed, scaled, one-hot, word weights, cycles) and "piecewise" (the same, and numbers spread over their
+        bins). Views that would hold the same are one.
     """
 
     views: Mapping[str, Recipe]
@@ -323,8 +327,7 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     pairs = _step(Arithmetic(n_targets), measured) if len(measured) > 1 else ()
     n_words = max(50, _MAX_WORDS // max(len(texts), 1))
     one_hot = OneHot(max_levels=min(_MAX_ONE_HOT_LEVELS, max(5, _MAX_ONE_HOT_WIDTH // max(len(categories), 1))))
-    dense = (
-        *_step(NumericScaler(), numbers),
+    beside = (
         *_step(one_hot, categories),
         *_step(statistics, many),
         *_step(WordWeights(max_words=n_words, max_pairs=n_words // 3), texts),
@@ -336,9 +339,24 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     engineered = tree
     if learnt or pairs:
         engineered = Recipe("engineered", (*passed, *codes, *learnt, *pairs, *calendar), "F", anchor)
-    return FeaturePlan(
-        {"tree": tree, "target": target, "engineered": engineered, "dense": Recipe("dense", dense, "C", anchor)}
-    )
+    dense = _dense_views(numbers, beside, anchor, table.n_rows)
+    return FeaturePlan({"tree": tree, "target": target, "engineered": engineered, **dense})
+
+
+def _dense_views(
+    numbers: Sequence[Column], beside: tuple[Step, ...], anchor: tuple[int, Edge], n_rows: int
+) -> dict[str, Recipe]:
+    """Views for learners that multiply and add: they differ in what becomes of numbers with more than two values."""
+
+    def recipe(name: str, transformer: FeatureTransformer[Any]) -> Recipe:
+        return Recipe(name, (*_step(transformer, numbers), *beside), "C", anchor)
+
+    dense = recipe("dense", NumericScaler())
+    if any(column.n_unique > 2 for column in numbers):
+        n_bins = min(_MAX_BINS, _MAX_RAMPS // len(numbers), _MAX_RAMP_CELLS // (len(numbers) * n_rows))
+        if n_bins > 1:
+            return {"dense": dense, "piecewise": recipe("piecewise", PiecewiseLinear(n_bins))}
+    return {"dense": dense, "piecewise": dense}
 
 
 def _step(transformer: FeatureTransformer[Any], columns: Sequence[Column]) -> tuple[Step, ...]:

@@ -16,6 +16,7 @@ from automl_wf.feature_engineering import (
     numeric_pass_onnx,
     numeric_scaler_onnx,
     one_hot_onnx,
+    piecewise_linear_onnx,
     target_statistics_onnx,
     word_statistics_onnx,
     word_weights_onnx,
@@ -28,6 +29,7 @@ from automl_wf.feature_engineering.datetime_parts import DatetimeParts
 from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
+from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
 from automl_wf.feature_engineering.plan import FittedView, Step
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 from automl_wf.feature_engineering.word_statistics import WordStatistics
@@ -37,6 +39,7 @@ from automl_wf.feature_engineering.word_weights import WordWeights
 EMIT: dict[type[FeatureTransformer[Any]], Callable[[Any, GraphBuilder, list[str]], str]] = {
     NumericPass: numeric_pass_onnx.emit,
     NumericScaler: numeric_scaler_onnx.emit,
+    PiecewiseLinear: piecewise_linear_onnx.emit,
     CategoryCodes: category_codes_onnx.emit,
     OneHot: one_hot_onnx.emit,
     TargetStatistics: target_statistics_onnx.emit,

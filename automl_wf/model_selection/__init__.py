@@ -98,7 +98,9 @@ def _within(spec: ModelSpec, views: AbstractSet[str]) -> ModelSpec:
     if isinstance(choice := space.pop(VIEW, None), Categorical):
         left = tuple(view for view in choice.choices if view in views)
         space |= {VIEW: Categorical(left)} if len(left) > 1 else {}
-    return replace(spec, portfolio=tuple(portfolio), space=space)
+    # What differed only by its view is one configuration now.
+    distinct = tuple(params for i, params in enumerate(portfolio) if params not in portfolio[:i])
+    return replace(spec, portfolio=distinct, space=space)
 
 
 def _check_own_names(own: Sequence[ModelSpec], specs: Sequence[ModelSpec]) -> None:

@@ -253,7 +253,8 @@ class ModelSpec:
     view : str
         The feature view it is given unless a configuration names another one (`view_of`): "tree" (numbers with gaps,
         native category codes), "target" (numbers with gaps, cross-fitted target statistics for categories),
-        "engineered" (both, and arithmetic on pairs of numbers) or "dense" (imputed, scaled, one-hot).
+        "engineered" (both, and arithmetic on pairs of numbers), "dense" (imputed, scaled, one-hot) or "piecewise" (the
+        same, and numbers spread over their quantile bins).
     build : callable
         `build(task, n_classes, params, seed)` → Learner.
     space : SearchSpace

@@ -129,6 +129,8 @@ def _on(view: str, params: Mapping[str, Any]) -> dict[str, Any]:
     return {**params, VIEW: view}
 
 
+#: What linear models may be given.
+_LINEAR_VIEWS = Categorical(("dense", "piecewise"))
 _SMALL_EXTRA = _lightgbm(0.0127, 5, 12, 0.733, 0.854, True, 0.241, 0.298, 5.09, 0.011, 67, 93)
 _LARGE_EXTRA = _lightgbm(0.0179, 39, 3, 0.462, 0.877, True, 0.238, 0.355, 15.4, 0.342, 16, 9)
 _LARGE_PLAIN = _lightgbm(0.0114, 84, 3, 0.528, 0.978, False, 0.027, 0.838, 0.0093, 0.155, 42, 75)
@@ -252,8 +254,15 @@ MODELS: tuple[ModelSpec, ...] = (
         tasks=_CLASSES,
         view="dense",
         build=LogisticRegression,
-        space={"C": Float(0.001, 100.0, log=True)},
-        portfolio=({"C": 1.0}, {"C": 0.1}, {"C": 0.01}, {"C": 10.0}),
+        space={VIEW: _LINEAR_VIEWS, "C": Float(0.001, 100.0, log=True)},
+        portfolio=(
+            {"C": 1.0},
+            _on("piecewise", {"C": 0.3}),
+            {"C": 0.1},
+            _on("piecewise", {"C": 0.03}),
+            {"C": 0.01},
+            {"C": 10.0},
+        ),
         use_cases=("baseline", "interpretability", "high-dimensional data"),
         pros=("fast", "calibrated", "coefficients can be read"),
         cons=("assumes linearity", "limited complexity"),
@@ -276,8 +285,15 @@ MODELS: tuple[ModelSpec, ...] = (
         tasks=_VALUES,
         view="dense",
         build=Ridge,
-        space={"alpha": Float(0.001, 10_000.0, log=True)},
-        portfolio=({"alpha": 1.0}, {"alpha": 10.0}, {"alpha": 100.0}, {"alpha": 0.1}),
+        space={VIEW: _LINEAR_VIEWS, "alpha": Float(0.001, 10_000.0, log=True)},
+        portfolio=(
+            {"alpha": 1.0},
+            _on("piecewise", {"alpha": 10.0}),
+            {"alpha": 10.0},
+            _on("piecewise", {"alpha": 100.0}),
+            {"alpha": 100.0},
+            {"alpha": 0.1},
+        ),
         use_cases=("baseline", "interpretability", "high-dimensional data", "extrapolation"),
         pros=("fast", "stable", "coefficients can be read"),
         cons=("assumes linearity", "limited complexity"),
@@ -500,7 +516,7 @@ MODELS: tuple[ModelSpec, ...] = (
         },
         portfolio=(
             _mlp(2, 128, "silu", 0.003, dropout=0.1, n_frequencies=16),
-            _mlp(3, 96, "relu", 0.004, dropout=0.3),
+            _on("piecewise", _mlp(3, 96, "relu", 0.004, dropout=0.3)),
             _mlp(2, 256, "silu", 0.001, weight_decay=0.1, n_frequencies=16),
             _mlp(1, 64, "tanh", 0.005, dropout=0.0),
         ),

@@ -122,3 +122,24 @@ def test_texts_and_pairs_of_numbers(task: Task, quick: dict[str, Any], graph_equ
     spoilt = pd.concat([frame, frame.assign(height=0.0), frame.assign(remarks=None), frame.assign(width=np.nan)])
     odd = frame.head(6).assign(remarks=["~", "engine~engine", "ENGINE  Hit!", "ﬁ '\"{}[]", "引擎", "  "])
     graph_equals_predict(model, pd.concat([spoilt, odd], ignore_index=True))
+
+
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS, Task.REGRESSION])
+def test_numbers_spread_over_their_bins(task: Task, quick: dict[str, Any], graph_equals_predict: Any) -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "income": rng.lognormal(10.0, 2.0, 240),
+            "epoch": 1_700_000_000 + rng.integers(0, 1000, 240),
+            "children": rng.integers(0, 4, 240),
+            "odd": rng.standard_cauchy(240),
+        }
+    )
+    X.loc[::9, "income"] = np.nan
+    signal = np.abs(X["epoch"] - 1_700_000_500) / 100 + X["children"] + np.log(X["income"].fillna(9e3)) / 5
+    y = signal if task is Task.REGRESSION else pd.qcut(signal, 2 if task is Task.BINARY else 3, labels=False)
+    settings = quick | {"n_iter": 5, "task": task.family, "estimators": ["linear", "mlp"]}
+    model = WorkflowEstimator(**settings).fit(X, y)
+    assert "piecewise" in {params.get("view") for params in model.leaderboard_["params"]}
+    ends = pd.DataFrame({name: [-1e308, 1e308, 0.0, np.nan] for name in X})
+    graph_equals_predict(model, pd.concat([X, -X, 10 * X, ends], ignore_index=True))

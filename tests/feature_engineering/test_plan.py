@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from automl_wf.feature_engineering.plan import Recipe
 from automl_wf.feature_engineering.view_onnx import EMIT, emit_view
 
 N = 240
+DENSE_KINDS = {"numeric", "indicator", "level", "statistic", "cycle", "calendar"}
 
 
 def column(name: str, position: int, kind: ColumnKind, *, is_used: bool = True, time_zone: str | None = None) -> Column:
@@ -76,7 +78,7 @@ def test_views_hold_what_their_learners_want(plan, table, y) -> None:
         "tree": {"numeric", "code", "calendar"},
         "target": {"numeric", "statistic", "calendar"},
         "engineered": {"numeric", "code", "statistic", "calendar"},
-        "dense": {"numeric", "indicator", "level", "statistic", "cycle", "calendar"},
+        **dict.fromkeys(("dense", "piecewise"), DENSE_KINDS),
     }
 
 
@@ -92,7 +94,7 @@ def test_tree_view_is_the_same_in_every_fold(plan, table, y) -> None:
 
 
 def test_only_target_statistics_read_the_target(plan, table, y) -> None:
-    for name in ("target", "dense"):
+    for name in ("target", "dense", "piecewise"):
         recipe = plan.views[name]
         assert recipe.is_fitted_on_rows
         view = recipe.fit(table, y)
@@ -112,8 +114,9 @@ def test_training_rows_are_cross_fitted_and_seeded(plan, table, y) -> None:
     assert (X[:, is_mean] != recipe.fit_transform(table, y, None, seed=5)[1][:, is_mean]).any()
 
 
-def test_dense_view_is_finite_even_where_everything_is_missing(plan, table, y) -> None:
-    view, X = plan.views["dense"].fit_transform(table, y)
+@pytest.mark.parametrize("name", ["dense", "piecewise"])
+def test_dense_views_are_finite_even_where_everything_is_missing(plan, table, y, name) -> None:
+    view, X = plan.views[name].fit_transform(table, y)
     assert np.isfinite(X).all()
     nothing = Table(table.schema, tuple(_missing(cells, 4) for cells in table.cells), 4)
     assert np.isfinite(view.transform(nothing)).all()
@@ -151,6 +154,21 @@ def test_without_categories_target_and_tree_are_one(table) -> None:
     schema = Schema(tuple(c for c in table.schema.columns if c.kind is not ColumnKind.CATEGORICAL), "frame", N)
     plan = plan_features(schema, Task.REGRESSION, 1, table)
     assert plan.views["target"] is plan.views["tree"]
+
+
+def test_views_without_numbers_that_bend_are_one_and_so_are_those_too_wide() -> None:
+    def plan_of(n_columns: int, n_unique: int) -> FeaturePlan:
+        columns = tuple(replace(column(f"x{j}", j, ColumnKind.NUMERIC), n_unique=n_unique) for j in range(n_columns))
+        cells = tuple(np.arange(20.0) % n_unique + j for j in range(n_columns))
+        schema = Schema(columns, "frame", 20)
+        return plan_features(schema, Task.REGRESSION, 1, Table(schema, cells, 20))
+
+    assert {"dense", "piecewise"} <= plan_of(3, 5).distinct_views
+    flags, wide = plan_of(3, 2), plan_of(400, 5)
+    assert "piecewise" not in flags.distinct_views
+    assert flags.views["piecewise"] is flags.views["dense"]
+    assert "piecewise" not in wide.distinct_views
+    assert plan_of(200, 5).views["piecewise"].steps[0].transformer.n_bins == 3
 
 
 def test_names_that_clash_are_numbered() -> None:
@@ -207,7 +225,7 @@ def test_nothing_to_use_makes_one_column_of_zeros(kind, view_graph) -> None:
     np.testing.assert_array_equal(view_graph(view, table), X)
 
 
-@pytest.mark.parametrize("name", ["tree", "target", "dense"])
+@pytest.mark.parametrize("name", ["tree", "target", "dense", "piecewise"])
 def test_graph_of_a_view_equals_transform(plan, table, y, name, view_graph) -> None:
     half = table.take(np.arange(0, N, 2))
     view = plan.views[name].fit(half, y[::2])

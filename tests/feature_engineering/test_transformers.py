@@ -37,6 +37,7 @@ from automl_wf.feature_engineering.datetime_parts import DatetimeParts
 from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
+from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 from automl_wf.feature_engineering.word_statistics import WordStatistics
 from automl_wf.feature_engineering.word_weights import WordWeights
@@ -51,6 +52,7 @@ CLASSES = (
 VARIANTS = [
     NumericalFeatureEngineering(),
     NumericalFeatureEngineering(scaling=None),
+    NumericalFeatureEngineering(scaling="piecewise"),
     CategoricalFeatureEngineering(),
     CategoricalFeatureEngineering(encoding="codes"),
     CategoricalFeatureEngineering(encoding="target", random_state=0),
@@ -330,6 +332,7 @@ def test_features_are_those_of_the_block_transformers(X: pd.DataFrame, y: np.nda
     expected = {
         NumericalFeatureEngineering(): [NumericScaler().fit_transform(numbers)],
         NumericalFeatureEngineering(scaling=None): [NumericPass().fit_transform(numbers)],
+        NumericalFeatureEngineering(scaling="piecewise"): [PiecewiseLinear().fit_transform(numbers)],
         CategoricalFeatureEngineering(max_levels=3, max_words=9): [
             OneHot(max_levels=3).fit_transform(texts),
             WordWeights(max_words=9, max_pairs=3).fit_transform(reviews),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from automl_wf import model_selection
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
 from automl_wf.model_selection import DataProfile, shortlist_models
+from automl_wf.model_selection.catalogue import models_for
 
 
 def profile(**facts: Any) -> DataProfile:
@@ -69,3 +72,20 @@ def test_views_that_there_are_not_are_neither_tried_nor_searched() -> None:
     assert {params.get("view") for _, params in none.configurations} == {None}
     assert "view" not in none.specs["lightgbm"].space
     assert len(whole.configurations) == len(some.configurations) == len(none.configurations)
+
+
+def test_configurations_that_differed_by_a_missing_view_alone_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    (spec,) = models_for(Task.BINARY, ("logistic_regression",))
+    doubled = replace(spec, portfolio=({"C": 1.0}, {"C": 1.0, "view": "piecewise"}, {"C": 0.1}))
+    baseline = models_for(Task.BINARY, ("dummy",))
+    monkeypatch.setattr(
+        model_selection, "models_for", lambda task, names=None: baseline if names == ("dummy",) else (doubled,)
+    )
+
+    def listed(views: set[str]) -> list[Any]:
+        shortlist = shortlist_models(profile(), estimators="linear", max_trials=50, views=views)
+        assert ("view" in shortlist.specs["logistic_regression"].space) == ("piecewise" in views)
+        return [params for _, params in shortlist.configurations[1:]]
+
+    assert len(listed({"tree", "dense", "piecewise"})) == 3
+    assert listed({"tree", "dense"}) == [{"C": 1.0}, {"C": 0.1}]

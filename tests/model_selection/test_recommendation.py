@@ -160,6 +160,17 @@ def test_ranking_tries_every_objective() -> None:
     assert order[1][0] == "ridge"
 
 
+@pytest.mark.parametrize(("name", "task"), [("logistic_regression", Task.BINARY), ("ridge", Task.REGRESSION)])
+def test_few_rows_begin_with_bent_lines(name: str, task: Task) -> None:
+    def views(n_rows: int) -> list[str | None]:
+        return [params.get("view") for params in recommended(n_rows=n_rows, task=task)[name].configurations]
+
+    few, many = views(300), views(50_000)
+    assert few[:2] == ["piecewise", None]
+    assert many[:2] == [None, "piecewise"]
+    assert sorted(map(str, few)) == sorted(map(str, many))
+
+
 def test_few_rows_of_few_classes_begin_with_arithmetic() -> None:
     def first_view(**facts: Any) -> Any:
         return recommended(**facts)["lightgbm"].configurations[0].get("view")
