@@ -73,7 +73,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         that an hour would allow, and Bayesian optimisation on small tables too; slower to fit and to predict.
         "interpretable": linear models and one small tree.
     estimators : "auto" or list, default="auto"
-        Names or families of the catalogue, and (name, estimator) pairs of one's own.
+        Names or families of the catalogue; names with hyper-parameters that are held, as in `("lightgbm", {"sampling":
+        "balanced"})`; and (name, estimator) pairs of one's own.
     cv : "auto", int, splitter or iterable of (train, test), default="auto"
         "auto" decides by size, groups and time order.
     schema : dict, default=None

@@ -18,7 +18,9 @@ from automl_wf.core.business import storable_business, storable_scoring
 from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.subject import Subject, describe_environment
+from automl_wf.feature_engineering.plan import feature_facts
 from automl_wf.feature_engineering.preprocessor import Preprocessor
+from automl_wf.feature_engineering.selected_view import SelectedView
 from automl_wf.workflow import FittedWorkflow
 
 #: Confidences of the prediction intervals that card and report tell the width of.
@@ -108,17 +110,27 @@ def feature_importances(result: FittedWorkflow) -> NDArray[np.float64]:
 
 
 def feature_metadata(result: FittedWorkflow) -> pd.DataFrame:
-    """The features that `transform` makes, then the input columns that nothing is made of."""
+    """The features that `transform` makes, those that were not chosen, and the input columns that are not used."""
     gains = _gain_shares(result)
     classes = result.problem.classes
+    chosen = result.view if isinstance(result.view, SelectedView) else None
     made = [
         {
             **facts,
             "importance": gains.get(facts["name"], np.nan),
             "is_kept": True,
-            "reason": _why_kept(gains.get(facts["name"])),
+            "reason": _why_kept(gains.get(facts["name"])) if chosen is None else chosen.why_kept[facts["name"]],
         }
         for facts in result.features.metadata(result.view, None if classes is None else classes.tolist())
+    ]
+    dropped = [
+        {
+            **feature_facts(f, None if classes is None else classes.tolist()),
+            "importance": 0.0,
+            "is_kept": False,
+            "reason": reason,
+        }
+        for f, reason in (chosen.dropped if chosen is not None else ())
     ]
     left_out = [
         {
@@ -133,7 +145,7 @@ def feature_metadata(result: FittedWorkflow) -> pd.DataFrame:
         for c in result.schema.columns
         if not c.is_used
     ]
-    return pd.DataFrame([*made, *left_out])
+    return pd.DataFrame([*made, *dropped, *left_out])
 
 
 def _gain_shares(result: FittedWorkflow) -> dict[str, float]:

@@ -149,7 +149,7 @@ def _compare_parts(model: Any, split: tables.Split) -> dict[str, Any]:
     since a level's statistic is one number then. What these leaves hold is compared here.
     """
     from automl_wf.core.graph import GraphBuilder
-    from automl_wf.model_selection.graph import EMITTERS
+    from automl_wf.model_selection.graph import emitter_of
     from automl_wf.model_selection.parity import open_session
 
     pipeline = model.best_estimator_
@@ -169,10 +169,8 @@ def _compare_parts(model: Any, split: tables.Split) -> dict[str, Any]:
                 ]
             )
             builder = GraphBuilder()
-            emit = next(EMITTERS[kind] for kind in type(learner).__mro__ if kind in EMITTERS)
-            builder.output(
-                emit(learner, builder, builder.input("X", "double", X.shape[1])), "y", "double", [None, None]
-            )
+            y_graph = emitter_of(learner)(builder, builder.input("X", "double", X.shape[1]))
+            builder.output(y_graph, "y", "double", [None, None])
             seen = open_session(builder.model().SerializeToString()).run(None, {"X": np.ascontiguousarray(X)})[0]
             largest = max(largest, float(np.abs(seen - learner.predict(X).reshape(seen.shape)).max()))
             if learner.n_leaves:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
+from automl_wf.bayesian_hpo.objective import FEATURE_SHARE, Configuration, Objective, Trial
 from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
 from automl_wf.core.budget import Budget
 from automl_wf.core.checkpoint import Journal
@@ -149,9 +149,10 @@ def tune(
     WorkflowError
         Not even the baseline could be fitted; the reason is given.
     """
-    objective = Objective(cache, task, n_classes, scoring, specs, seed=seed, n_jobs=n_jobs)
     keeps_folds = _keeps_folds(cache)
     search_budget = budget.until_reserve(reserve)
+    feature_s = None if search_budget.seconds is None else FEATURE_SHARE * search_budget.seconds
+    objective = Objective(cache, task, n_classes, scoring, specs, seed=seed, n_jobs=n_jobs, feature_s=feature_s)
 
     def finishing_s(record: SearchRecord) -> float:
         best = sorted((t for t in record.trials if t.status == "ok"), key=lambda t: -t.score)[:REFITTED]

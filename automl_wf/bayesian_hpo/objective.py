@@ -19,12 +19,15 @@ from automl_wf.core.metrics import Scoring
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import OutOfTime
 from automl_wf.model_selection.base import Learner, ModelSpec, Sample
+from automl_wf.model_selection.sampling import learner_of
 
 #: Above this many rows a fold is fitted with all threads, one after the other, to hold one at a time in memory; below,
 #: folds run side by side with one thread each, which costs the same alone and far less beside other work.
 MAX_PARALLEL_ROWS = 200_000
 #: From this many rows on a fold that would run alone has all threads.
 MIN_SHARED_ROWS = 10_000
+#: A feature view may take this share of the time of the search; one that would take more is not tried.
+FEATURE_SHARE = 0.25
 #: Up to this many rows folds run in turn: their rounds are so short that threads would only wait for the interpreter.
 MIN_PARALLEL_ROWS = 1_000
 
@@ -109,6 +112,8 @@ class Objective:
         Seed of every learner.
     n_jobs : int
         Threads that may run at a time.
+    feature_s : float or None, default=None
+        Seconds that a feature view may take in all folds; None: no limit.
     """
 
     def __init__(
@@ -121,9 +126,10 @@ class Objective:
         *,
         seed: int,
         n_jobs: int,
+        feature_s: float | None = None,
     ) -> None:
         self.cache, self.task, self.n_classes, self.scoring, self.specs = cache, task, n_classes, scoring, specs
-        self.seed, self.n_jobs = seed, n_jobs
+        self.seed, self.n_jobs, self.feature_s = seed, n_jobs, feature_s
         #: Longest time that the metric has taken on all held-out rows.
         self.score_time_s = 0.0
 
@@ -188,7 +194,7 @@ class Objective:
             sample = self._sample(X, rows, view, {})
             if trial.n_rounds is not None:
                 params["n_rounds"] = trial.n_rounds
-            learner = spec.learner(self.task, self.n_classes, params, self.seed)
+            learner = learner_of(spec, self.task, self.n_classes, params, self.seed)
             learner.fit(sample, None, budget=budget, n_threads=self.n_jobs)
         return view, learner
 
@@ -200,6 +206,8 @@ class Objective:
         folds = list(range(len(self.cache.folds)))
         learners: list[Learner] = []
         for batch in self._batches(folds):
+            if budget.is_limited:
+                self._check_features(view)
             learners += self._fit_batch(spec, configuration, batch, len(folds) - len(learners), budget)
             if len(learners) < len(folds):
                 scores = self._scores(view, learners)
@@ -208,6 +216,19 @@ class Objective:
                     return {"status": "pruned", "reason": reason, "fold_scores": tuple(scores)}
         self._share_rounds(learners)
         return self._collect(view, learners)
+
+    def _check_features(self, view: str) -> None:
+        """Raise OutOfTime if the view takes more than its share of the time."""
+        if self.feature_s is None:
+            return
+        # Folds run side by side, and so are their features made.
+        is_side_by_side = MIN_PARALLEL_ROWS < len(self.cache.y) <= MAX_PARALLEL_ROWS
+        seconds = self.cache.cost_s(view) / (min(self.n_jobs, len(self.cache.folds)) if is_side_by_side else 1)
+        if seconds > self.feature_s:
+            raise OutOfTime(
+                f"the features of view {view!r} would take {seconds:.1f} s; "
+                f"a view may take {self.feature_s:.1f} s ({FEATURE_SHARE:.0%} of the search)"
+            )
 
     def _batches(self, folds: list[int]) -> list[list[int]]:
         """Folds fitted between two questions whether to go on."""
@@ -262,7 +283,7 @@ class Objective:
             budget = Budget(budget)
         data = self.cache.get(fold, spec.view_of(configuration.params))
         valid = self.cache.folds.splits[fold][1]
-        learner = spec.learner(self.task, self.n_classes, configuration.params, self.seed + fold)
+        learner = learner_of(spec, self.task, self.n_classes, configuration.params, self.seed + fold)
         return learner.fit(
             self._sample(data.X_train, data.train, data.view, data.cache.setdefault("train", {})),
             self._sample(data.X_valid, valid, data.view, data.cache.setdefault("valid", {})),

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from automl_wf.core.table import Table
 
 Rows = NDArray[np.intp]
+#: On more training rows than this a view that no fold has yet is tried on a tenth of them before it is promised time.
+_MANY_ROWS = 200_000
 
 #: One matrix may take this share of the bytes that all kept ones may take together.
 MATRIX_SHARE = 0.25
@@ -165,6 +167,7 @@ class FoldCache:
         self._whole: dict[str, tuple[Any, NDArray[np.float64], Rows]] = {}
         self._bytes = 0.0
         self._seconds: dict[str, float] = {}
+        self._spent: dict[tuple[str, int], float] = {}
         self._locks: dict[tuple[str, int], threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -179,7 +182,9 @@ class FoldCache:
                 return self._kept[key]
             start = time.perf_counter()
             data = self._compute(fold, view)
-            self._seconds[view] = max(self._seconds.get(view, 0.0), time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self._seconds[view] = max(self._seconds.get(view, 0.0), seconds)
+            self._spent[key] = seconds
             size = data.X_train.nbytes + data.X_valid.nbytes
             with self._lock:
                 if self._bytes + size <= self._memory_limit:
@@ -212,6 +217,34 @@ class FoldCache:
     def forecast_s(self, view: str) -> float:
         """Seconds that fitting the view on all rows may take, judged by the folds that were asked for."""
         return 1.5 * self._seconds.get(self._name_of[view], 0.0)
+
+    def cost_s(self, view: str) -> float:
+        """Seconds that the matrices of all folds take, added up; 0 if all are made, or if there is nothing to judge by.
+
+        Judged by the folds that were asked for; where there are none and rows are many, by fitting the view on a tenth
+        and a fortieth of the first fold's training rows, and a straight line through both.
+        """
+        view = self._name_of[view]
+        spent = [seconds for (name, _), seconds in list(self._spent.items()) if name == view]
+        n_left = len(self.folds) - len(spent)
+        if not n_left:
+            return 0.0
+        if view not in self._seconds:
+            self._seconds[view] = self._sampled_s(view)
+        return sum(spent) + n_left * self._seconds[view]
+
+    def _sampled_s(self, view: str) -> float:
+        rows = self._taught(view, 0)
+        if len(rows) <= _MANY_ROWS:
+            return 0.0
+        # The first call may have something to import.
+        _, few, many = (self._seconds_on(view, rows[::step]) for step in (40, 40, 10))
+        return many + 12.0 * max(many - few, 0.0)
+
+    def _seconds_on(self, view: str, rows: Rows) -> float:
+        start = time.perf_counter()
+        self._fit_transform(self.recipes[view], rows, self._seed)
+        return time.perf_counter() - start
 
     def fitted_view(self, view: str) -> Any:
         """The view fitted on all rows, without their matrix."""
@@ -281,7 +314,7 @@ class FoldCache:
             step = -(-self.table.n_rows // PROBED_ROWS)
             few = slice(None, None, step)
             fitted = self.recipes[view].fit(self.table.take(few), self.y[few], None, seed=self._seed)
-            self._widths[view] = fitted.n_features
+            self._widths[view] = getattr(fitted, "n_made", fitted.n_features)
         return max(int(most_cells / self._widths[view]), PROBED_ROWS)
 
 

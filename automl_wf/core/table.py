@@ -55,7 +55,9 @@ class Table:
     n_rows: int
 
     def take(self, rows: NDArray[np.intp] | slice) -> Table:
-        """Some rows, in the order given."""
+        """Some rows, in the order given; the table itself for all rows in its order, which are not held twice."""
+        if _is_everything(rows, self.n_rows):
+            return self
         if isinstance(rows, slice):
             n_rows = len(range(*rows.indices(self.n_rows)))
         else:
@@ -86,3 +88,9 @@ class Table:
         cells = self.cells[position]
         assert not isinstance(cells, Strings)
         return cells
+
+
+def _is_everything(rows: NDArray[np.intp] | slice, n_rows: int) -> bool:
+    if isinstance(rows, slice) or rows.dtype == bool or len(rows) != n_rows:
+        return False
+    return bool(np.array_equal(rows, np.arange(n_rows)))

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
+from automl_wf.feature_engineering.gains import draw_rows
 
 _LARGEST = 1e150
+#: Rows that quantiles, skewness, mean and deviation are learnt from at most, drawn at random.
+_MOST_ROWS = 500_000
 _ROWS_AT_ONCE = 1 << 14
 
 
@@ -26,7 +29,8 @@ class NumericScaler(FeatureTransformer[Numbers]):
     sign(x) · log(1 + |x| / u) with u the median of |x|; then mean 0 and standard deviation 1. A column without
     variation becomes 0.
 
-    Columns with gaps in training have an indicator, 1 where the value is missing. Weights are not used.
+    Columns with gaps in training have an indicator, 1 where the value is missing. Weights are not used. Of more than
+    500,000 rows as many are drawn at random to learn from; gaps are looked for in all.
 
     Parameters
     ----------
@@ -64,12 +68,13 @@ class NumericScaler(FeatureTransformer[Numbers]):
         """
         n_columns = block.shape[1]
         gaps, learnt = [], np.zeros((6, n_columns))
+        seen = block[draw_rows(len(block), _MOST_ROWS, 0)] if len(block) > _MOST_ROWS else block
         for j in range(n_columns):
-            is_missing = np.isnan(block[:, j])
+            is_missing = np.isnan(seen[:, j])
             n_missing = int(is_missing.sum())
-            values = block[~is_missing, j] if n_missing else block[:, j]
+            values = seen[~is_missing, j] if n_missing else seen[:, j]
             learnt[:, j] = _learn_column(values, n_missing, self.tail, self.max_skewness).row()
-            if n_missing:
+            if n_missing or (seen is not block and np.isnan(block[:, j]).any()):
                 gaps.append(j)
         self.fill_, self.lower_, self.upper_, self.unit_, self.center_, self.scale_ = learnt
         self.gaps_ = np.array(gaps, dtype=np.int64)

@@ -24,6 +24,7 @@ from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
 from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
+from automl_wf.feature_engineering.selected_view import SelectedRecipe, SelectedView, selected_views
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 from automl_wf.feature_engineering.word_statistics import WordStatistics
 from automl_wf.feature_engineering.word_weights import WordWeights
@@ -268,10 +269,10 @@ class FeaturePlan:
         "tree" (numbers with gaps, native category codes, calendar parts), "target" (the same with statistics of the
         target in place of codes), "engineered" (codes and statistics, and arithmetic on pairs of numbers), "dense"
         (imputed, scaled, one-hot, word weights, cycles) and "piecewise" (the same, and numbers spread over their
-        bins). Views that would hold the same are one.
+        bins); on wide tables "tree_selected" and "dense_selected", too. Views that would hold the same are one.
     """
 
-    views: Mapping[str, Recipe]
+    views: Mapping[str, Recipe | SelectedRecipe]
 
     @property
     def distinct_views(self) -> frozenset[str]:
@@ -279,12 +280,19 @@ class FeaturePlan:
         first = {id(recipe): name for name, recipe in reversed(list(self.views.items()))}
         return frozenset(first.values())
 
-    def metadata(self, fitted: FittedView, classes: Sequence[Any] | None = None) -> list[dict[str, Any]]:
+    def metadata(self, fitted: FittedView | SelectedView, classes: Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """Name, kind, parents and formula of each feature of a fitted view, as plain JSON types."""
-        return [
-            {"name": f.name, "kind": f.kind, "parents": list(f.parents), "formula": f.told(classes)}
-            for f in fitted.features
-        ]
+        return [feature_facts(f, classes) for f in fitted.features]
+
+
+def feature_facts(feature: Feature, classes: Sequence[Any] | None = None) -> dict[str, Any]:
+    """Name, kind, parents and formula as plain JSON types."""
+    return {
+        "name": feature.name,
+        "kind": feature.kind,
+        "parents": list(feature.parents),
+        "formula": feature.told(classes),
+    }
 
 
 def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> FeaturePlan:
@@ -340,7 +348,8 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     if learnt or pairs:
         engineered = Recipe("engineered", (*passed, *codes, *learnt, *pairs, *calendar), "F", anchor)
     dense = _dense_views(numbers, beside, anchor, table.n_rows)
-    return FeaturePlan({"tree": tree, "target": target, "engineered": engineered, **dense})
+    views = {"tree": tree, "target": target, "engineered": engineered, **dense}
+    return FeaturePlan({**views, **selected_views(views, len(schema.used), n_targets)})
 
 
 def _dense_views(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -16,20 +14,17 @@ from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.compat import Interval, StrOptions
 from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.core.table import Table
-from automl_wf.exceptions import InvalidInput, InvalidParameter
+from automl_wf.exceptions import InvalidParameter
 from automl_wf.feature_engineering.base import Numbers
 from automl_wf.feature_engineering.category_codes import CategoryCodes
 from automl_wf.feature_engineering.civil_time import elapsed_days, in_range
-from automl_wf.feature_engineering.cross_fit import choose_targets, target_columns
-from automl_wf.feature_engineering.gains import draw_rows, gains_of
-from automl_wf.feature_engineering.numeric_scaler import NumericScaler
+from automl_wf.feature_engineering.gains import draw_rows
+from automl_wf.feature_engineering.relevance import METHODS, THRESHOLDS, Judged, Verdict
 from automl_wf.feature_engineering.table_transformer import Learnt, Part, TableTransformer, draw_seed
 from automl_wf.problem_definition import Target
 
-#: What `threshold=None` stands for.
-_THRESHOLDS = {"probe": 1.0, "mutual_info": 0.01, "anova": 0.05, "chi2": 0.05, "correlation": 0.95}
-#: Rows that columns are judged on, times that they are shuffled, and classes that the boosting looks at.
-_MAX_ROWS, _N_PROBES, _MAX_CLASSES = 10_000, 5, 3
+#: Rows that columns are judged on.
+_MAX_ROWS = 10_000
 
 
 class FeatureSelection(TableTransformer):
@@ -99,7 +94,7 @@ class FeatureSelection(TableTransformer):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "method": [StrOptions(set(_THRESHOLDS))],
+        "method": [StrOptions(set(THRESHOLDS))],
         "max_features": [Interval(Integral, 1, None, closed="left"), None],
         "threshold": [Interval(Real, 0, None, closed="left"), None],
         "random_state": ["random_state"],
@@ -148,59 +143,16 @@ class FeatureSelection(TableTransformer):
         choice = _Choice(columns)
         judged = [c for c in columns if _why_not_judged(c) is None]
         if judged:
-            verdict = self._judge(_Judged.of(table, judged, target, draw_seed(self.random_state)))
+            verdict = self._judge(_judged(table, judged, target, draw_seed(self.random_state)))
             choice.enter(judged, verdict, self.max_features)
         choice.keep_one()
         kept = [c for c, is_kept in zip(columns, choice.support, strict=True) if is_kept]
         nothing = Part.of(table.schema, ())
         return Learnt(Part.of(table.schema, kept), nothing, attributes=choice.attributes())
 
-    def _judge(self, judged: _Judged) -> _Verdict:
-        threshold = _THRESHOLDS[self.method] if self.threshold is None else float(self.threshold)
-        return _METHODS[self.method](judged, threshold)
-
-
-@dataclass(frozen=True, eq=False)
-class _Judged:
-    """The columns that are judged, one number per cell, on the rows that are looked at."""
-
-    names: tuple[str, ...]
-    numbers: Numbers
-    is_discrete: NDArray[np.bool_]
-    y: NDArray[Any]
-    n_classes: int
-    seed: int
-
-    @classmethod
-    def of(cls, table: Table, columns: Sequence[Column], target: Target | None, seed: int) -> _Judged:
-        rows = draw_rows(table.n_rows, _MAX_ROWS, seed)
-        seen = table.take(rows)
-        return cls(
-            tuple(c.name for c in columns),
-            np.column_stack([_numbers(seen, c) for c in columns]),
-            np.array([c.kind is ColumnKind.BOOLEAN or c.edge == "string" for c in columns]),
-            np.zeros(len(rows)) if target is None else target.values[rows],
-            1 if target is None else target.n_classes,
-            seed,
-        )
-
-    def scaled(self) -> Numbers:
-        """Gaps filled, extremes clipped, skewed columns logged, mean 0 and standard deviation 1."""
-        return NumericScaler().fit_transform(self.numbers)[:, : len(self.names)]
-
-    def filled(self) -> Numbers:
-        """Gaps filled with the median."""
-        filled: Numbers = np.where(np.isnan(self.numbers), NumericScaler().fit(self.numbers).fill_, self.numbers)
-        return filled
-
-
-@dataclass(frozen=True, eq=False)
-class _Verdict:
-    """Score of each judged column, whether it passes, and what was seen, in words."""
-
-    scores: Numbers
-    passes: NDArray[np.bool_]
-    seen: list[str]
+    def _judge(self, judged: Judged) -> Verdict:
+        threshold = THRESHOLDS[self.method] if self.threshold is None else float(self.threshold)
+        return METHODS[self.method](judged, threshold)
 
 
 class _Choice:
@@ -211,19 +163,13 @@ class _Choice:
         self.support = np.array([c.kind is ColumnKind.TEXT for c in columns])
         self.reasons = [_why_not_judged(c) or "" for c in columns]
 
-    def enter(self, judged: Sequence[Column], verdict: _Verdict, most: int | None) -> None:
+    def enter(self, judged: Sequence[Column], verdict: Verdict, most: int | None) -> None:
         """Keep what passes, but at most so many; say why."""
-        places = [c.position for c in judged]
-        rank = np.empty(len(places), dtype=np.int64)
-        rank[np.argsort(np.where(verdict.passes, -verdict.scores, np.inf), kind="stable")] = np.arange(len(places))
-        for place, score, passes, r, seen in zip(
-            places, verdict.scores, verdict.passes, rank, verdict.seen, strict=True
-        ):
-            is_beyond = bool(passes) and most is not None and int(r) >= most
-            self.scores[place] = score
-            self.support[place] = passes and not is_beyond
-            what = "kept" if self.support[place] else "dropped"
-            self.reasons[place] = f"{what}: {f'not among the best {most}; ' if is_beyond else ''}{seen}"
+        support, reasons = verdict.decide(most)
+        for i, column in enumerate(judged):
+            self.scores[column.position] = verdict.scores[i]
+            self.support[column.position] = support[i]
+            self.reasons[column.position] = reasons[i]
 
     def keep_one(self) -> None:
         """Keep the best column if none is kept."""
@@ -235,6 +181,20 @@ class _Choice:
     def attributes(self) -> dict[str, Any]:
         """The fitted attributes."""
         return {"scores_": self.scores, "support_": self.support, "reasons_": self.reasons}
+
+
+def _judged(table: Table, columns: Sequence[Column], target: Target | None, seed: int) -> Judged:
+    """Columns of a table that are judged, one number per cell."""
+    rows = draw_rows(table.n_rows, _MAX_ROWS, seed)
+    seen = table.take(rows)
+    return Judged(
+        tuple(c.name for c in columns),
+        np.column_stack([_numbers(seen, c) for c in columns]),
+        np.array([c.kind is ColumnKind.BOOLEAN or c.edge == "string" for c in columns]),
+        np.zeros(len(rows)) if target is None else target.values[rows],
+        1 if target is None else target.n_classes,
+        seed,
+    )
 
 
 def _why_not_judged(column: Column) -> str | None:
@@ -256,83 +216,3 @@ def _numbers(table: Table, column: Column) -> Numbers:
         return CategoryCodes().fit_transform(table.strings(position))[:, 0]
     times = table.times(position)[:, 0]
     return np.where(times == MISSING_TIME, np.nan, elapsed_days(in_range(times)))
-
-
-def _probe(judged: _Judged, threshold: float) -> _Verdict:
-    X, n_columns, weights = judged.numbers, len(judged.names), np.ones(len(judged.y))
-    classes = choose_targets(judged.y, weights, judged.n_classes, _MAX_CLASSES)
-    targets = target_columns(judged.y, judged.n_classes, classes)
-    random = np.random.default_rng(judged.seed)
-    gains, best = np.zeros(n_columns), 0.0
-    for k in range(_N_PROBES):
-        # Whole rows are shuffled: copies are as much alike as the columns are.
-        found = gains_of(np.hstack([X, X[random.permutation(len(X))]]), targets, weights, judged.seed + k)
-        gains += found[:n_columns] / _N_PROBES
-        best = max(best, float(found[n_columns:].max()))
-    needed = f"needed: more than {threshold * best:.4g}, {threshold:g} × the best shuffled copy"
-    seen = [f"gain {gain:.4g}; {needed}" for gain in gains]
-    return _Verdict(gains, gains > threshold * best, seen)
-
-
-def _mutual_information(judged: _Judged, threshold: float) -> _Verdict:
-    from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
-
-    X = np.where(judged.is_discrete, np.nan_to_num(judged.numbers, nan=-1.0), judged.scaled())
-    measure = mutual_info_regression if judged.n_classes == 1 else mutual_info_classif
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # many classes of few rows
-        try:
-            scores = measure(X, judged.y, discrete_features=judged.is_discrete, random_state=judged.seed)
-        except ValueError as error:
-            raise InvalidInput(f"There are too few rows to estimate mutual information from: {error}") from None
-    return _Verdict(scores, scores > threshold, [f"{s:.4g} nats; needed: more than {threshold:g}" for s in scores])
-
-
-def _anova(judged: _Judged, threshold: float) -> _Verdict:
-    from sklearn.feature_selection import f_classif, f_regression
-
-    test = f_regression if judged.n_classes == 1 else f_classif
-    return _by_p_value(test, judged.scaled(), judged.y, threshold, "F")
-
-
-def _chi2(judged: _Judged, threshold: float) -> _Verdict:
-    from sklearn.feature_selection import chi2
-
-    filled = judged.filled()
-    return _by_p_value(chi2, filled - np.minimum(filled.min(axis=0), 0.0), judged.y, threshold, "chi²")
-
-
-def _by_p_value(test: Callable[..., Any], X: Numbers, y: NDArray[Any], threshold: float, name: str) -> _Verdict:
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", UserWarning)  # columns that do not vary once gaps are filled
-        statistics, p_values = test(X, y)
-    scores, p_values = np.nan_to_num(statistics, nan=0.0), np.nan_to_num(p_values, nan=1.0)
-    seen = [f"{name} {s:.4g}, p {p:.2g}; needed: at most {threshold:g}" for s, p in zip(scores, p_values, strict=True)]
-    return _Verdict(scores, p_values <= threshold, seen)
-
-
-def _correlation(judged: _Judged, threshold: float) -> _Verdict:
-    Z = judged.scaled()
-    correlations = np.minimum(np.abs(Z.T @ Z) / len(Z), 1.0)
-    kept: list[int] = []
-    scores, seen = np.ones(len(Z.T)), []
-    for j, row in enumerate(correlations):
-        nearest = max(kept, key=lambda i: float(row[i]), default=None)
-        if nearest is None:
-            seen.append("no column before it is kept")
-        else:
-            scores[j] = 1.0 - row[nearest]
-            seen.append(f"correlation {row[nearest]:.3f} with {judged.names[nearest]!r}; needed: at most {threshold:g}")
-        if nearest is None or row[nearest] <= threshold:
-            kept.append(j)
-    passes = np.isin(np.arange(len(scores)), kept)
-    return _Verdict(scores, passes, seen)
-
-
-_METHODS: dict[str, Callable[[_Judged, float], _Verdict]] = {
-    "probe": _probe,
-    "mutual_info": _mutual_information,
-    "anova": _anova,
-    "chi2": _chi2,
-    "correlation": _correlation,
-}

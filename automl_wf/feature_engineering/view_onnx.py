@@ -31,6 +31,7 @@ from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
 from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
 from automl_wf.feature_engineering.plan import FittedView, Step
+from automl_wf.feature_engineering.selected_view import SelectedView
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 from automl_wf.feature_engineering.word_statistics import WordStatistics
 from automl_wf.feature_engineering.word_weights import WordWeights
@@ -54,12 +55,12 @@ Numeric = Callable[[Sequence[int]], str]
 OneColumn = Callable[[int], str]
 
 
-def emit_view(view: FittedView, builder: GraphBuilder, numeric: Numeric, column: OneColumn) -> str:
+def emit_view(view: FittedView | SelectedView, builder: GraphBuilder, numeric: Numeric, column: OneColumn) -> str:
     """Write what `view.transform` does.
 
     Parameters
     ----------
-    view : FittedView
+    view : FittedView or SelectedView
         The view.
     builder : GraphBuilder
         Receives the nodes.
@@ -73,6 +74,8 @@ def emit_view(view: FittedView, builder: GraphBuilder, numeric: Numeric, column:
     str
         Name of an (N, n_features) double value.
     """
+    if isinstance(view, SelectedView):
+        return builder.columns(emit_view(view.whole, builder, numeric, column), list(view.kept))
     blocks = [_emit_step(s, builder, numeric, column) for s in view.steps if s.transformer.n_features_out_]
     if blocks:
         return builder.concat(blocks)

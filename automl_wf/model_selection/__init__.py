@@ -10,12 +10,17 @@ from typing import Any
 from automl_wf.core.search_space import Categorical
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
-from automl_wf.model_selection.base import VIEW, ModelSpec
+from automl_wf.feature_engineering.selected_view import SELECTED_VIEWS
+from automl_wf.model_selection.base import SAMPLING, VIEW, ModelSpec
 from automl_wf.model_selection.catalogue import models_for
 from automl_wf.model_selection.own import own_model
 from automl_wf.model_selection.recommendation import DataProfile, Recommendation, portfolio_order, recommend
+from automl_wf.model_selection.sampling import check_sampling
 
 __all__ = ["DataProfile", "ModelSpec", "Shortlist", "shortlist_models"]
+
+#: What the hyper-parameter `view` may be; a table that lacks one has the model's usual one in its place.
+VIEWS = ("tree", "target", "engineered", "dense", *SELECTED_VIEWS)
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,8 @@ def shortlist_models(
     ----------
     profile : DataProfile
         Facts about rows, columns, kinds and task.
-    estimators : "auto" or sequence of str or (str, estimator), default="auto"
-        Names or families of the catalogue, and the user's own.
+    estimators : "auto" or sequence of str, (str, mapping) or (str, estimator), default="auto"
+        Names or families of the catalogue, names of it with hyper-parameters that are held, and the user's own.
     preset : {"fast", "balanced", "best", "interpretable"}, default="balanced"
         How much effort.
     max_trials : int or None
@@ -72,19 +77,23 @@ def shortlist_models(
     Raises
     ------
     InvalidParameter
-        A name is not in the catalogue or given twice, or nothing named can do the task.
+        A name is not in the catalogue or given twice, nothing named can do the task, or a view or sampling is unknown.
     """
-    names, own = _names_and_own(estimators, profile.task)
+    names, own, held = _names_and_own(estimators, profile.task)
     specs = () if names == () else models_for(profile.task, names)
     baseline = models_for(profile.task, ("dummy",))
     specs = (*baseline, *(s for s in specs if s.name != "dummy"))
     _check_own_names(own, specs)
+    specs = tuple(_holding(spec, _held_by(spec, held), profile.task) for spec in specs)
     if views is not None:
         specs = tuple(_within(spec, views) for spec in specs)
     recommendations = recommend(profile, specs, preset=preset)
-    order = list(portfolio_order(recommendations, profile, preset=preset, limit=max_trials))
-    order = [order[0], *((s.name, {}) for s in own), *order[1:]]
     by_name = {s.name: s for s in (*specs, *own)}
+    order = [
+        (name, {**params, **{k: v for k, v in _held_by(by_name[name], held).items() if k != VIEW}})
+        for name, params in portfolio_order(recommendations, profile, preset=preset, limit=max_trials)
+    ]
+    order = [order[0], *((s.name, {}) for s in own), *order[1:]]
     return Shortlist(profile, tuple(recommendations), by_name, tuple(order))
 
 
@@ -103,6 +112,24 @@ def _within(spec: ModelSpec, views: AbstractSet[str]) -> ModelSpec:
     return replace(spec, portfolio=distinct, space=space)
 
 
+def _held_by(spec: ModelSpec, held: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    return held.get(spec.name, held.get(spec.family, {}))
+
+
+def _holding(spec: ModelSpec, held: Mapping[str, Any], task: Task) -> ModelSpec:
+    """The model with some hyper-parameters held in every configuration."""
+    if not held:
+        return spec
+    if held.get(VIEW, VIEWS[0]) not in VIEWS:
+        raise InvalidParameter(f"The hyper-parameter {VIEW!r} must be one of {VIEWS}. Got {held[VIEW]!r} instead.")
+    if SAMPLING in held:
+        check_sampling(held[SAMPLING], task)
+    portfolio = [{**params, **held} for params in spec.portfolio]
+    once = {repr(sorted(params.items())): params for params in portfolio}
+    space = {name: dimension for name, dimension in spec.space.items() if name not in held}
+    return replace(spec, portfolio=tuple(once.values()), space=space)
+
+
 def _check_own_names(own: Sequence[ModelSpec], specs: Sequence[ModelSpec]) -> None:
     names = [s.name for s in (*own, *specs)]
     doubled = sorted({s.name for s in own if names.count(s.name) > 1})
@@ -113,20 +140,29 @@ def _check_own_names(own: Sequence[ModelSpec], specs: Sequence[ModelSpec]) -> No
         )
 
 
-def _names_and_own(estimators: Any, task: Task) -> tuple[tuple[str, ...] | None, tuple[ModelSpec, ...]]:
+def _names_and_own(
+    estimators: Any, task: Task
+) -> tuple[tuple[str, ...] | None, tuple[ModelSpec, ...], Mapping[str, Mapping[str, Any]]]:
+    """Names of the catalogue, the user's own estimators, and hyper-parameters that are held, by name."""
     if isinstance(estimators, str):
-        return (None, ()) if estimators == "auto" else ((estimators,), ())
+        return (None, (), {}) if estimators == "auto" else ((estimators,), (), {})
     if len(estimators) == 0:
         raise InvalidParameter("The 'estimators' parameter must name at least one model. Got an empty list instead.")
     names, own = [], []
+    held: dict[str, Mapping[str, Any]] = {}
     for entry in estimators:
+        is_pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
         if isinstance(entry, str):
             names.append(entry)
-        elif isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str) and hasattr(entry[1], "fit"):
+        elif is_pair and isinstance(entry[1], Mapping):
+            names.append(entry[0])
+            held[entry[0]] = entry[1]
+        elif is_pair and hasattr(entry[1], "fit"):
             own.append(own_model(entry[0], entry[1], task))
         else:
             raise InvalidParameter(
-                "The 'estimators' parameter must be 'auto', or a list of names, families and (name, estimator) pairs. "
+                "The 'estimators' parameter must be 'auto', or a list of names, families, (name, hyper-parameters) and "
+                "(name, estimator) pairs. "
                 f"Got {entry!r} among them instead."
             )
-    return tuple(names), tuple(own)
+    return tuple(names), tuple(own), held

@@ -15,8 +15,8 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.search_space import SearchSpace
 from automl_wf.core.tasks import Task
 
-#: The hyper-parameter that names the feature view.
-VIEW = "view"
+#: The hyper-parameters that name the feature view, and what is made of the training rows (`sampling.py`).
+VIEW, SAMPLING = "view", "sampling"
 
 
 @dataclass(frozen=True)
@@ -284,5 +284,5 @@ class ModelSpec:
         return str(params.get(VIEW, self.view))
 
     def learner(self, task: Task, n_classes: int, params: Mapping[str, Any], seed: int) -> Learner:
-        """An unfitted learner of a configuration."""
-        return self.build(task, n_classes, {k: v for k, v in params.items() if k != VIEW}, seed)
+        """An unfitted learner of a configuration, for rows as they are; `sampling.learner_of` heeds `sampling`, too."""
+        return self.build(task, n_classes, {k: v for k, v in params.items() if k not in (VIEW, SAMPLING)}, seed)

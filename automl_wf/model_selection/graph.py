@@ -6,7 +6,7 @@ assembly: the same sums in the same order as `Blend.predict`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import NotExportable
 from automl_wf.feature_engineering.view_onnx import emit_view
-from automl_wf.model_selection import boosting_onnx, linear_onnx, neural_onnx, trees_onnx
+from automl_wf.model_selection import boosting_onnx, linear_onnx, neural_onnx, sampling_onnx, trees_onnx
 from automl_wf.model_selection.boosting import CatBoost, LightGBM, XGBoost
 from automl_wf.model_selection.ensemble import Blend, Member
 from automl_wf.model_selection.linear import Baseline, LinearLearner
@@ -30,6 +30,7 @@ from automl_wf.model_selection.postprocess_onnx import (
     emit_temperature,
     label_dtype,
 )
+from automl_wf.model_selection.sampling import SampledLearner
 from automl_wf.model_selection.trees import TreeLearner
 
 if TYPE_CHECKING:
@@ -156,13 +157,7 @@ def _emit_member(builder: GraphBuilder, member: Member, features: Any) -> str:
     """weight × scale(mean of the parts), in the order of `Blend.predict`."""
     total: str | None = None
     for view, learner in member.parts:
-        emit = next((EMITTERS[kind] for kind in type(learner).__mro__ if kind in EMITTERS), None)
-        if emit is None:
-            raise NotExportable(
-                f"{member.name} has no exact ONNX graph ({type(learner).__name__}). Leave it out with estimators=[…], "
-                "or use the trained model: load(path, trained=True)."
-            )
-        part = emit(learner, builder, features(view))
+        part = emitter_of(learner, member.name)(builder, features(view))
         total = part if total is None else builder.op("Add", total, part)
     assert total is not None
     if len(member.parts) > 1:
@@ -171,3 +166,23 @@ def _emit_member(builder: GraphBuilder, member: Member, features: Any) -> str:
         total = builder.op("Sub", total, builder.constant(member.scale.mean, np.float64))
         total = builder.op("Div", total, builder.constant(member.scale.sd, np.float64))
     return builder.op("Mul", total, builder.constant(member.weight, np.float64))
+
+
+def emitter_of(learner: Any, name: str = "the model") -> Callable[[GraphBuilder, str], str]:
+    """`emit(builder, X)` of a learner: name of what it predicts for the value `X` of shape (rows, n_features).
+
+    Raises
+    ------
+    NotExportable
+        The learner, whose model is called `name`, has no exact graph.
+    """
+    if isinstance(learner, SampledLearner):
+        inner = emitter_of(learner.inner, name)
+        return lambda builder, X: sampling_onnx.emit(learner, builder, inner(builder, X))
+    emit = next((EMITTERS[kind] for kind in type(learner).__mro__ if kind in EMITTERS), None)
+    if emit is None:
+        raise NotExportable(
+            f"{name} has no exact ONNX graph ({type(learner).__name__}). Leave it out with estimators=[…], "
+            "or use the trained model: load(path, trained=True)."
+        )
+    return lambda builder, X: str(emit(learner, builder, X))

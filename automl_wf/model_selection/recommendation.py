@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from automl_wf.core.search_space import Categorical
 from automl_wf.core.tasks import Task
+from automl_wf.feature_engineering.selected_view import WIDE
 from automl_wf.model_selection.base import VIEW, ModelSpec
 from automl_wf.model_selection.catalogue import with_learning_rate_floor
 
@@ -292,9 +294,9 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
         n_trees = 300 if preset == "best" else 50 if profile.seconds is None or profile.seconds <= 60.0 else 100
         return tuple({"n_estimators": n_trees, **params} for params in portfolio)
     if spec.name in _LINEAR and profile.n_rows < _MANY_ROWS:
-        return _bent_first(portfolio)
+        portfolio = _bent_first(portfolio)
     if spec.name not in _BOOSTERS:
-        return tuple(portfolio)
+        return _with_chosen_features(spec, portfolio, profile)
     is_engineered = any(params.get(VIEW) == "engineered" for params in portfolio)
     if is_engineered and profile.n_rows < _MANY_ROWS and profile.n_classes <= _FEW_CLASSES:
         # Few rows cannot show a tree what a quotient or a difference says at once; many classes make such views slow.
@@ -304,6 +306,7 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
         # guard against noise, which many rows average out: they take turns with searched ones, and come second.
         portfolio = tuple(sorted(portfolio, key=lambda params: params.get("num_leaves", 31) < 16))
         portfolio = portfolio if profile.task is Task.RANKING else _in_turns(portfolio)
+    portfolio = _with_chosen_features(spec, portfolio, profile)
     if preset == "best":
         floored = [with_learning_rate_floor(params, _UNHURRIED_S, None, profile.rounds) for params in portfolio]
     else:
@@ -323,6 +326,22 @@ def _bent_first(portfolio: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, An
     """
     bent = [params for params in portfolio if params.get(VIEW) == "piecewise"][:1]
     return (*bent, *(params for params in portfolio if params not in bent))
+
+
+def _with_chosen_features(
+    spec: ModelSpec, portfolio: Sequence[Mapping[str, Any]], profile: DataProfile
+) -> tuple[Mapping[str, Any], ...]:
+    """On wide tables the first configuration on chosen features, too; networks, which suffer most from noise, first."""
+    views = spec.space.get(VIEW)
+    chosen = f"{spec.view}_selected"
+    # Few classes are looked at when features are chosen: what tells the others apart would be dropped.
+    is_apt = profile.n_columns >= WIDE and profile.n_classes <= _FEW_CLASSES
+    if not is_apt or not isinstance(views, Categorical) or chosen not in views.choices:
+        return tuple(portfolio)
+    first = {**portfolio[0], VIEW: chosen}
+    if spec.family == "neural_networks":
+        return (first, *portfolio)
+    return (portfolio[0], first, *portfolio[1:])
 
 
 def _in_turns(portfolio: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:

@@ -125,3 +125,29 @@ def test_time_for_the_metric_is_kept(objective_of: Any) -> None:
     assert objective.scoring_s == 14.0
     trial = objective(Configuration("guess", {"error": 1.0}, "portfolio"), 0, budget=Budget(100.0))
     assert trial.learners[0].seconds_ == pytest.approx((100.0 - 14.0) / 3, rel=0.01)
+
+
+def test_a_view_that_takes_more_than_its_share_is_not_tried_on(objective_of: Any, monkeypatch: Any) -> None:
+    objective = objective_of(3000, 3)
+    objective.feature_s, objective.n_jobs = 5.0, 2
+    cost = [9.0]
+    monkeypatch.setattr(objective.cache, "cost_s", lambda view: cost[0])
+    # Two folds at a time: nine seconds of work are four and a half of the clock.
+    assert run(objective, seconds=60.0, error=0.5).status == "ok"
+    cost[0] = 11.0
+    trial = run(objective, seconds=60.0, error=0.5)
+    assert (trial.status, trial.score) == ("out_of_time", pytest.approx(math.nan, nan_ok=True))
+    assert trial.reason == "the features of view 'plain' would take 5.5 s; a view may take 5.0 s (25% of the search)"
+    assert run(objective, error=0.5).status == "ok"  # without a clock nothing is left out
+
+
+def test_a_sampled_configuration_is_fitted_on_other_rows(objective_of: Any) -> None:
+    objective = objective_of(12, 3)
+    trial = run(objective, error=0.5, sampling="smooth")
+    assert trial.status == "ok"
+    assert [learner.inner.n_train_ for learner in trial.learners] == [16, 16, 16]
+    _, learner = objective.refit(trial, budget=Budget())
+    assert learner.inner.n_train_ == 24
+    refused = run(objective, error=0.5, sampling="under")
+    assert refused.status == "failed"
+    assert "'sampling' must be one of ['smooth', 'mixup'] for regression" in refused.reason

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from automl_wf.core import folds
 from automl_wf.core.folds import FoldCache, Folds
 from automl_wf.core.frame import learn_schema
 
@@ -124,3 +125,23 @@ def test_models_learn_from_as_many_rows_as_time_and_memory_allow(is_fitted_on_ro
     everything = FoldCache(*given, None, folds, seed=0)
     assert len(everything.get(0, "a").train) == 10_000
     assert everything.thinned == {}
+
+
+def test_the_cost_of_a_view_is_judged_by_its_folds() -> None:
+    cache = make_cache({"a": CountingRecipe(), "b": CountingRecipe()})
+    assert cache.cost_s("a") == 0.0  # few rows, and none seen yet
+    cache.get(0, "a")
+    first = cache.forecast_s("a") / 1.5
+    assert first > 0.0
+    assert cache.cost_s("a") == pytest.approx(2 * first)
+    cache.get(1, "a")
+    assert cache.cost_s("a") == 0.0
+
+
+def test_the_cost_of_a_view_of_many_rows_is_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folds, "_MANY_ROWS", 3)
+    cache = make_cache({"a": CountingRecipe()})
+    seconds = iter([9.0, 1.0, 3.0])
+    monkeypatch.setattr(cache, "_seconds_on", lambda view, rows: next(seconds))
+    # 1 s for a fortieth and 3 s for a tenth of the rows: 3 + 12 · 2 s for all of each fold's.
+    assert cache.cost_s("a") == 2 * 27.0

@@ -36,3 +36,10 @@ def test_strings_keep_their_levels_when_rows_are_taken() -> None:
     strings = Strings(np.array([1, 0, 1], dtype=np.int32), np.array(["a", "b"], dtype=object))
     assert strings.take(np.array([0])).levels.tolist() == ["a", "b"]
     assert strings.values().tolist() == ["b", "a", "b"]
+
+
+def test_all_rows_in_their_order_are_the_table_itself() -> None:
+    table = make_table()
+    assert table.take(np.arange(3)) is table
+    for rows in (np.array([1, 0, 2]), np.array([0, 1]), np.array([True, True, True])):
+        assert table.take(rows) is not table

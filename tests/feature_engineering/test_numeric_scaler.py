@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from automl_wf.feature_engineering import numeric_scaler
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 
 
@@ -113,3 +114,13 @@ def test_graph_without_logarithm_is_exact(block, graph) -> None:
     scaler = NumericScaler().fit(x)
     assert not scaler.unit_.any()
     np.testing.assert_array_equal(graph(scaler, 3 * x), scaler.transform(3 * x))
+
+
+def test_of_many_rows_some_are_learnt_from_and_all_are_searched_for_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(numeric_scaler, "_MOST_ROWS", 5_000)
+    x = np.column_stack([np.arange(40_000.0), np.full(40_000, 3.0)])
+    x[17, 1] = np.nan
+    scaler = NumericScaler().fit(x)
+    assert scaler.center_[0] == pytest.approx(20_000, rel=0.03)
+    assert scaler.scale_[0] == pytest.approx(40_000 / np.sqrt(12), rel=0.03)
+    assert scaler.gaps_.tolist() == [1]

@@ -89,3 +89,34 @@ def test_configurations_that_differed_by_a_missing_view_alone_are_one(monkeypatc
 
     assert len(listed({"tree", "dense", "piecewise"})) == 3
     assert listed({"tree", "dense"}) == [{"C": 1.0}, {"C": 0.1}]
+
+
+def test_hyper_parameters_that_are_held() -> None:
+    given = [("lightgbm", {"sampling": "balanced", "learning_rate": 0.01, "num_leaves": 4}), ("linear", {"C": 3.0})]
+    shortlist = shortlist_models(profile(), estimators=given, max_trials=50)
+    boosted = [params for name, params in shortlist.configurations if name == "lightgbm"]
+    assert len(boosted) > 3
+    assert all(p["sampling"] == "balanced" and p["learning_rate"] == 0.01 and p["num_leaves"] == 4 for p in boosted)
+    assert not {"sampling", "learning_rate", "num_leaves"} & set(shortlist.specs["lightgbm"].space)
+    linear = [params for name, params in shortlist.configurations if name == "logistic_regression"]
+    assert linear == [{"C": 3.0, "view": "piecewise"}, {"C": 3.0}]
+
+
+def test_a_view_that_is_held_is_used_where_there_is_one() -> None:
+    given = [("lightgbm", {"view": "tree_selected"})]
+    wide = shortlist_models(profile(), estimators=given, max_trials=50, views={"tree", "dense", "tree_selected"})
+    assert {params.get("view") for name, params in wide.configurations if name == "lightgbm"} == {"tree_selected"}
+    narrow = shortlist_models(profile(), estimators=given, max_trials=50, views={"tree", "dense"})
+    assert {params.get("view") for _, params in narrow.configurations} == {None}
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        ({"view": "wide"}, "'view' must be one of.*'wide'"),
+        ({"sampling": "smote"}, "'sampling' must be one of.*'smote'"),
+    ],
+)
+def test_views_and_samplings_that_there_are_not(held: Any, words: str) -> None:
+    with pytest.raises(InvalidParameter, match=words):
+        shortlist_models(profile(), estimators=[("lightgbm", held)], max_trials=5)

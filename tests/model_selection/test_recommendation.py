@@ -178,3 +178,18 @@ def test_few_rows_of_few_classes_begin_with_arithmetic() -> None:
     assert first_view(n_rows=300) == "engineered"
     assert first_view(n_rows=300, task=Task.MULTICLASS, n_classes=30) is None
     assert first_view(n_rows=50_000) != "engineered"
+
+
+@pytest.mark.parametrize("n_rows", [3000, 30_000])
+@pytest.mark.parametrize(("n_columns", "n_classes", "is_chosen"), [(199, 2, False), (200, 2, True), (200, 11, False)])
+def test_wide_tables_have_models_on_chosen_features(
+    n_columns: int, n_classes: int, is_chosen: bool, n_rows: int
+) -> None:
+    task = Task.BINARY if n_classes == 2 else Task.MULTICLASS
+    entries = recommended(n_rows=n_rows, n_columns=n_columns, n_classes=n_classes, task=task).values()
+    views = {entry.name: [params.get("view") for params in entry.configurations] for entry in entries}
+    assert (views["lightgbm"][1] == "tree_selected") is is_chosen
+    assert (views["mlp"][:2] == ["dense_selected", None]) is is_chosen
+    first = "piecewise" if n_rows < 5_000 else None
+    assert (views["logistic_regression"][:2] == [first, "dense_selected"]) is is_chosen
+    assert all(view in (None, "target", "engineered") for view in views["extra_trees"])
