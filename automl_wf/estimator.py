@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -26,7 +27,9 @@ from automl_wf.core.tasks import Task
 from automl_wf.core.validation import read_groups, read_weights
 from automl_wf.deployment import Package
 from automl_wf.evaluation import Evaluation, evaluate
-from automl_wf.exceptions import InvalidInput, InvalidParameter, WorkflowWarning
+from automl_wf.evaluation.groups import measure_groups, sensitive_columns
+from automl_wf.evaluation.scores import Held
+from automl_wf.exceptions import InvalidInput, WorkflowWarning
 from automl_wf.model_selection.pipeline import FittedPipeline
 from automl_wf.problem_definition import read_target
 from automl_wf.results import cv_results, feature_importances, feature_metadata, history, leaderboard, subject_of
@@ -34,11 +37,6 @@ from automl_wf.workflow import FittedWorkflow, ModelDevelopmentWorkflow
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-#: Parameters of DESIGN whose work is not in this version: setting one is an error, never a silent nothing.
-_NOT_YET = {
-    "sensitive": "Compare groups with evaluate(X_test[rows], y_test[rows]).",
-}
 
 
 def _listed(costs: Costs | None) -> list[list[float]] | None:
@@ -83,7 +81,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     pos_label : label, default=None
         The positive class; None: the larger label.
     sensitive : list of column names, default=None
-        Columns to report group metrics for. Not in this version.
+        Columns of X to report metrics by group for (`evaluation_.groups`): what differs, with intervals, no verdict.
+        They stay inputs of the model, and a finding says so.
     business : dict, default=None
         What predictions are worth, by any of these keys. Amounts are in one unit of money ("currency" names it).
         Classes: "cost_matrix" ([true][predicted] in the order of the sorted classes, or a mapping of mappings;
@@ -303,9 +302,6 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _checked_parameters(self) -> dict[str, Any]:
         params = self.get_params(deep=False)
         check_parameters(self._parameter_constraints, params, type(self).__name__)
-        for name, instead in _NOT_YET.items():
-            if params.get(name) is not None:
-                raise InvalidParameter(f"The {name!r} parameter is not supported in this version. {instead}")
         return {**params, "task": self._family}
 
     def _fit(self, config: dict[str, Any], X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
@@ -536,6 +532,13 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             criteria=[c for c in self.problem_.criteria if c.is_of_score],
             on="test rows",
         )
+        sensitive = sensitive_columns(self.sensitive, self.schema_)
+        if sensitive:
+            held = Held(self.task_, codes, raw, weight, group, post.rule)
+            table = self.best_estimator_.read(X)
+            labels = () if self.problem_.classes is None else tuple(self.problem_.classes.tolist())
+            found = measure_groups(held, table, sensitive, pos_index=self.problem_.positive, labels=labels)
+            self.test_evaluation_ = replace(self.test_evaluation_, groups=found)
         return self.test_evaluation_
 
     def _judged(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
 from automl_wf.bayesian_hpo import Configuration, SearchRules, Tuning, tune
+from automl_wf.bayesian_hpo.objective import MIN_PARALLEL_ROWS
 from automl_wf.core.budget import Budget
 from automl_wf.core.business import check_business, take_columns
 from automl_wf.core.checkpoint import Journal
@@ -35,7 +36,12 @@ from automl_wf.data_preparation.splitting import time_order
 from automl_wf.deployment.subject import installed_version
 from automl_wf.evaluation import Evaluation, evaluate, measure_shift, shift_findings
 from automl_wf.evaluation.bias_correction import bias_corrected
+from automl_wf.evaluation.diagnosis import diagnose, slice_findings
+from automl_wf.evaluation.groups import sensitive_columns, sensitive_findings
+from automl_wf.evaluation.held_out import HeldOut
+from automl_wf.evaluation.learning_curve import Refit
 from automl_wf.evaluation.reference import drift_reference
+from automl_wf.evaluation.scores import Held
 from automl_wf.exceptions import InvalidInput, InvalidParameter
 from automl_wf.feature_engineering.plan import FeaturePlan, FittedView, plan_features
 from automl_wf.interpretation import Interpretation, interpret
@@ -226,7 +232,7 @@ class ModelDevelopmentWorkflow:
             cache = self._fold_cache(problem, rows, table, plan.folds, features)
             tuning = self.optimize_hyperparameters(problem, shortlist, cache)
             columns = {role: values[rows.index] for role, values in data.columns.items()}
-            evaluation = self.evaluate_models(problem, tuning, cache, columns)
+            evaluation = self.evaluate_models(problem, tuning, cache, columns, rows)
             problem = self.artifacts["problem_definition"] = replace(problem, criteria=evaluation.criteria)
             kept = self._keep(X, data, problem, rows, cache, plan, shortlist, tuning)
             # Last, since it can be cut at any column: what the other stages left of the time is its.
@@ -290,6 +296,7 @@ class ModelDevelopmentWorkflow:
                 read_target(y, self.config["task"], 0, owner)
             X, columns = take_columns(X, self.config["business"])
             schema, table, findings = learn_schema(X, self.config["schema"])
+            findings += sensitive_findings(sensitive_columns(self.config["sensitive"], schema))
             target = read_target(y, self.config["task"], table.n_rows, owner)
             weight = read_weights(sample_weight, table.n_rows)
             group = read_groups(groups, table.n_rows)
@@ -468,8 +475,9 @@ class ModelDevelopmentWorkflow:
         tuning: Tuning,
         cache: FoldCache,
         columns: Mapping[str, NDArray[Any]] | None = None,
+        rows: Rows | None = None,
     ) -> Evaluation:
-        """Stage 6: the honest score, and every metric beside the baseline's.
+        """Stage 6: the honest score, every metric beside the baseline's, and where the model fails.
 
         Parameters
         ----------
@@ -481,6 +489,8 @@ class ModelDevelopmentWorkflow:
             The folds' matrices.
         columns : mapping of str to ndarray of shape (n_rows,), or None, default=None
             Columns of these rows that `business` names, by role.
+        rows : Rows or None, default=None
+            Stage 2's rows, so that errors are named by their position in X as given.
 
         Returns
         -------
@@ -524,6 +534,8 @@ class ModelDevelopmentWorkflow:
                 n_bootstraps=_n_bootstraps(self.budget, len(y)),
                 seed=self.seed,
                 max_calls=self.budget.share(0.3).calls(tuning.score_time_s),
+                fold=cache.folds.fold_of_row,
+                positions=None if rows is None else rows.index[held_out],
             )
             shift = measure_shift(
                 cache.table,
@@ -535,10 +547,64 @@ class ModelDevelopmentWorkflow:
                 seed=self.seed,
             )
             evaluation = replace(evaluation, shift=shift)
+            evaluation = self._diagnosed(evaluation, problem, tuning, cache, rows)
         self.artifacts["evaluation"] = evaluation
         self.metrics["scores"] = {score.name: score.value for score in evaluation.scores}
         self.metrics["business"] = {} if evaluation.business is None else evaluation.business.metrics
         return evaluation
+
+    def _diagnosed(
+        self, evaluation: Evaluation, problem: Problem, tuning: Tuning, cache: FoldCache, rows: Rows | None
+    ) -> Evaluation:
+        """With the facts on where the model fails, as far as a few percent of the time go."""
+        at = cache.folds.rows
+        units = None if rows is None else rows.group if rows.group is not None else rows.copies
+        held_out = HeldOut(
+            cache.table if len(at) == cache.table.n_rows else cache.table.take(at),
+            Held(
+                problem.task,
+                cache.y[at],
+                tuning.prediction,
+                _take(cache.weight, at),
+                _take(cache.group if units is None else units, at),
+                tuning.blend.postprocess.rule,
+            ),
+            cache.folds.fold_of_row,
+            tuple(_Predictor(tuning, fold) for fold in range(len(cache.folds))),
+            problem.scoring,
+            tuning.baseline.prediction,
+            () if problem.classes is None else tuple(problem.classes.tolist()),
+        )
+        diagnosis = diagnose(
+            held_out,
+            sensitive_columns(self.config["sensitive"], cache.table.schema),
+            self._refit(problem, tuning, cache),
+            seed=self.seed,
+            budget=_for_diagnosis(self.budget),
+        )
+        return replace(evaluation, **vars(diagnosis))
+
+    def _refit(self, problem: Problem, tuning: Tuning, cache: FoldCache) -> Refit:
+        """The heaviest member, to be fitted again on fewer rows."""
+        heaviest = max(tuning.fold_blend.members, key=lambda m: m.weight)
+        shortlist: Shortlist = self.artifacts["model_selection"]
+        seconds = [
+            t.fit_time_s
+            for t in tuning.trials
+            if t.configuration.model == heaviest.name and dict(t.configuration.params) == dict(heaviest.params)
+        ]
+        side_by_side = min(self.n_jobs, len(cache.folds)) if len(cache.y) > MIN_PARALLEL_ROWS else 1
+        return Refit(
+            cache,
+            shortlist.specs[heaviest.name],
+            heaviest.params,
+            problem.task,
+            problem.n_classes,
+            problem.scoring,
+            self.seed,
+            self.n_jobs,
+            max(seconds, default=0.0) * side_by_side / len(cache.folds),
+        )
 
     def interpret_models(self, problem: Problem, tuning: Tuning, cache: FoldCache, table: Table) -> Interpretation:
         """Stage 7: how much each input column matters to the ensemble, on held-out rows.
@@ -633,6 +699,7 @@ class ModelDevelopmentWorkflow:
             "prediction": tuning.prediction,
             "baseline": tuning.baseline.prediction,
             "fold": plan.folds.fold_of_row,
+            "row": rows.index[held_out],
             "members": np.stack(tuning.predictions) if len(held_out) <= MAX_MEMBER_ROWS else None,
             "blend_weights": tuning.choice.weights,
             "weight": _take(rows.weight, held_out),
@@ -721,6 +788,13 @@ def _reserve(budget: Budget, n_columns: int) -> float:
     if budget.seconds is None:
         return 0.0
     return max(0.12 * budget.seconds, min(0.5, 0.3 * budget.seconds)) + KEEPING_S * n_columns
+
+
+def _for_diagnosis(budget: Budget) -> Budget:
+    """A few percent of all time; where the search ended early, a fraction of what it took."""
+    if budget.seconds is None:
+        return Budget()
+    return Budget(max(min(0.3 * budget.left(), 0.04 * budget.seconds, max(0.1 * budget.elapsed(), 0.15)), 0.0))
 
 
 def _n_bootstraps(budget: Budget, n_rows: int) -> int:
@@ -845,7 +919,7 @@ def _dependencies(
 
 
 def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str, Any]) -> list[Finding]:
-    found = []
+    found = slice_findings(evaluation.slices)
     failed = [t for t in tuning.trials if t.status == "failed"]
     if failed:
         found.append(

@@ -158,6 +158,11 @@ def assert_graph_equals_predict(model: Any, X: Any) -> None:
     assert actual.dtype == np.float64
     bound = 1e-9 * max(1.0, float(np.abs(expected).max()))
     assert float(np.abs(actual - expected).max()) <= bound
+    if "in_set" in outputs:
+        np.testing.assert_array_equal(outputs["in_set"], model.predict_interval(X))
+    elif "lower" in outputs:
+        ends = np.column_stack([outputs["lower"], outputs["upper"]])
+        assert float(np.abs(ends - model.predict_interval(X)).max()) <= bound
 
 
 @pytest.fixture

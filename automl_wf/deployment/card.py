@@ -266,7 +266,7 @@ def _factors(facts: Mapping[str, Any]) -> Section:
         "sensitive_columns": _owner(facts, "sensitive_columns"),
         "columns": _measured(columns, "data", compute="columns"),
     }
-    if "groups" in facts["evaluation"]:
+    if facts["evaluation"].get("groups"):
         section["groups"] = _recorded(facts, "evaluation", "groups")
     return section
 
@@ -362,6 +362,20 @@ def _quantitative_analyses(facts: Mapping[str, Any]) -> Section:
     return section
 
 
+def _where_it_fails(facts: Mapping[str, Any]) -> Section:
+    """What follows from out-of-fold predictions can be computed again; what needed cells was measured once."""
+    evaluation = facts["evaluation"]
+    section = {
+        name: _measured(evaluation[name], "exact", compute="evaluation", key=name)
+        for name in ("errors", "coverage")
+        if evaluation.get(name)
+    }
+    for name in ("slices", "robustness", "stability", "learning_curve"):
+        if evaluation.get(name):
+            section[name] = _recorded(facts, "evaluation", name)
+    return section
+
+
 def _business_value(facts: Mapping[str, Any]) -> Section:
     """Lift and percentage errors of the predictions, and whatever `business=` asks for."""
     evaluation = facts["evaluation"]
@@ -381,7 +395,7 @@ def _business_value(facts: Mapping[str, Any]) -> Section:
 
 
 def _ethical_considerations(facts: Mapping[str, Any]) -> Section:
-    codes = {"leakage", "identifier", "imbalance", "tiny_class"}
+    codes = {"leakage", "identifier", "imbalance", "tiny_class", "sensitive"}
     concerns = [f for f in facts["findings"] if any(code in str(f.get("code", "")) for code in codes)]
     return {"concerns": _measured(concerns, "once", recorded="findings")}
 
@@ -432,6 +446,7 @@ SECTIONS = {
     "evaluation_data": _evaluation_data,
     "training_data": _training_data,
     "quantitative_analyses": _quantitative_analyses,
+    "where_it_fails": _where_it_fails,
     "business_value": _business_value,
     "ethical_considerations": _ethical_considerations,
     "caveats_and_recommendations": _caveats,

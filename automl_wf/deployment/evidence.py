@@ -76,7 +76,7 @@ class Evidence:
         """The arrays with one entry per row, at rows that were predicted out of fold."""
         arrays = self.arrays
         known = np.isfinite(arrays["prediction"].reshape(len(arrays["y"]), -1)).all(axis=1)
-        per_row = ("y", "prediction", "baseline", "fold", "weight", "group")
+        per_row = ("y", "prediction", "baseline", "fold", "row", "weight", "group")
         return {name: arrays[name][known] for name in per_row if name in arrays}
 
     @cached_property
@@ -98,6 +98,8 @@ class Evidence:
             classes=None if facts["classes"] is None else np.array(facts["classes"], dtype=object),
             threshold=self.rule,
             business=self.business,
+            fold=rows.get("fold"),
+            positions=rows.get("row"),
             on=stated["on"],
             n_bootstraps=stated["resampling"]["n_draws"],
             seed=stated["resampling"]["seed"],

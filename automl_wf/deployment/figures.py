@@ -334,3 +334,74 @@ def draw_profit(facts: Facts | None) -> Figure | None:
         Line(_points(facts["share"], facts["profit"], of_x, of_y), "curve-1"),
     )
     return Figure(_unit_ticks(of_x), of_y.ticks(), lines, tuple(dots))
+
+
+#: Scenarios whose levels lie on one axis.
+_DECAYS = ("noise", "missing", "unseen")
+
+
+def draw_decay(facts: Facts | None) -> Figure | None:
+    """The score by how much rows were spoilt, one line per scenario, and the baseline's.
+
+    Parameters
+    ----------
+    facts : mapping or None
+        `Robustness`, in plain types.
+
+    Returns
+    -------
+    Figure or None
+        None where nothing was measured.
+    """
+    if not facts or facts["score"] is None:
+        return None
+    series = {}
+    for name in _DECAYS:
+        points = [(p["level"], p["score"]) for p in facts["points"] if p["scenario"] == name]
+        if points and all(score is not None for _, score in points):
+            series[name] = [(0.0, facts["score"]), *points]
+    if not series:
+        return None
+    baseline = facts["baseline"]
+    levels = [level for points in series.values() for level, _ in points]
+    scores = [score for points in series.values() for _, score in points] + ([] if baseline is None else [baseline])
+    of_x = _scale(levels, LEFT, WIDTH - RIGHT, margin=0.0)
+    of_y = _scale(scores, HEIGHT - BOTTOM, TOP)
+    lines = [
+        Line(_points([x for x, _ in points], [y for _, y in points], of_x, of_y), f"curve-{i + 1}", name, points[-1][1])
+        for i, (name, points) in enumerate(series.items())
+    ]
+    if baseline is not None:
+        ends = [of_x.low, of_x.high]
+        lines.insert(0, Line(_points(ends, [baseline, baseline], of_x, of_y), "reference", "baseline", baseline))
+    return Figure(of_x.ticks(), of_y.ticks(), tuple(lines))
+
+
+def draw_learning_curve(facts: Facts | None) -> Figure | None:
+    """The score by number of training rows, and what twice the rows are expected to bring.
+
+    Parameters
+    ----------
+    facts : mapping or None
+        `LearningCurve`, in plain types.
+
+    Returns
+    -------
+    Figure or None
+        None where nothing was measured.
+    """
+    points = [(p["n_rows"], p["score"]) for p in (facts or {}).get("points") or () if p["score"] is not None]
+    if facts is None or len(points) < 2:
+        return None
+    ahead = facts["at_twice"]
+    ends = [] if ahead is None else [ahead, facts["at_twice_low"], facts["at_twice_high"]]
+    of_x = _scale([0.0, *(x for x, _ in points), *([facts["twice"]] if ends else [])], LEFT, WIDTH - RIGHT)
+    of_y = _scale([*(y for _, y in points), *ends], HEIGHT - BOTTOM, TOP)
+    lines = [Line(_points([x for x, _ in points], [y for _, y in points], of_x, of_y), "curve-1")]
+    dots = [Dot(of_x(x), of_y(y), of_y(y), of_y(y), {"rows": x, "score": y}) for x, y in points]
+    if ends:
+        far = [points[-1][0], facts["twice"]]
+        lines.append(Line(_points(far, [points[-1][1], ahead], of_x, of_y), "reference"))
+        said = {"rows": facts["twice"], "expected": ahead, "low": facts["at_twice_low"], "high": facts["at_twice_high"]}
+        dots.append(Dot(of_x(facts["twice"]), of_y(ahead), of_y(said["low"]), of_y(said["high"]), said))
+    return Figure(of_x.ticks(4), of_y.ticks(), tuple(lines), tuple(dots))

@@ -59,6 +59,7 @@ class LoadedModel:
         options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
         self._session = onnxruntime.InferenceSession(graph.read_bytes(), options, providers=["CPUExecutionProvider"])
         self._inputs = {value.name for value in self._session.get_inputs()}
+        self._outputs = {value.name for value in self._session.get_outputs()}
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Classes, values or scores.
@@ -90,9 +91,34 @@ class LoadedModel:
             raise PackageError(f"A {self.config['task']} model has no probabilities. Call predict.")
         return self._run(X, "probabilities")
 
+    def predict_interval(self, X: Any) -> NDArray[Any]:
+        """Lower and upper end of shape (n_rows, 2), or which classes belong to the set, of shape (n_rows, n_classes).
+
+        Parameters
+        ----------
+        X : DataFrame, array-like of shape (n_rows, n_columns), or sequence of mapping
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of float64 or bool
+            They hold the truth with a probability of at least 95 %, the level that is in the graph.
+
+        Raises
+        ------
+        PackageError
+            The graph has neither: it ranks, or there were too few rows to tell.
+        """
+        if "in_set" in self._outputs:
+            return self._run(X, "in_set")
+        if "lower" not in self._outputs:
+            raise PackageError("This graph has no intervals: it ranks, or was fitted on too few rows to tell.")
+        return np.column_stack([self._run(X, "lower").reshape(-1), self._run(X, "upper").reshape(-1)])
+
     def _run(self, X: Any, output: str) -> NDArray[Any]:
         table = read_table(_as_table(X), self.schema, owner="LoadedModel", on_unknown=self.config["on_unknown"])
-        result: NDArray[Any] = self._session.run([self.config["outputs"][output]], self._feed(table))[0]
+        name = self.config["outputs"].get(output, output)
+        result: NDArray[Any] = self._session.run([name], self._feed(table))[0]
         return result
 
     def _feed(self, table: Table) -> dict[str, NDArray[Any]]:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from automl_wf.core import coerce, drift
+from automl_wf.deployment import certificate
 from automl_wf.deployment.card import build_card, facts_of, owner_info, plain, render_card
 from automl_wf.deployment.checklist import Inspection, Item, run_checklist, run_tests
 from automl_wf.deployment.evidence import Evidence, count_nodes, describe_target, measure, positive, sizes
@@ -352,9 +353,10 @@ def _measure(subject: Subject, folder: Path, samples: Samples, graph: Mapping[st
 def _write_card(
     subject: Subject, folder: Path, said: Mapping[str, Any], graph: Mapping[str, Any], measured: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """metadata.json, card.json and model_card.md, each from the one before."""
+    """metadata.json, validation.json, card.json and model_card.md, each from those before."""
     facts = facts_of(subject, said, graph, measured)
     _write_json(folder / "model/metadata.json", facts)
+    _write_json(folder / certificate.NAME, certificate.certify(Evidence(folder)))
     card = build_card(facts)
     (folder / "docs").mkdir(exist_ok=True)
     _write_json(folder / "docs/card.json", card)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from automl_wf.deployment.card import facts_of
+from automl_wf.deployment.failures import arrange_failures
 from automl_wf.deployment.figures import (
     draw_bars,
     draw_calibration,
@@ -130,6 +131,7 @@ def arrange(subject: Subject) -> dict[str, Any]:
         **_residuals(evaluation.get("residuals")),
         **_queries(evaluation.get("queries")),
         **arrange_value(evaluation),
+        "failures": arrange_failures(evaluation),
         "importances": _importances(facts["interpretation"].get("importances") or ()),
         "columns": _columns(facts),
         "timings": _timings(facts["timings"]),

@@ -52,8 +52,9 @@ class Subject:
         At most 1,000 raw training rows.
     evidence : mapping of str to ndarray
         Rows that `verify` computes figures from: "y" (codes, values or grades), "prediction" (out of fold:
-        probabilities of shape (n, K), or values), "baseline" (likewise), "fold"; optionally "weight", "group",
-        "blend_weights", "members" (m, n, …). A row with NaN in "prediction" was never predicted out of fold.
+        probabilities of shape (n, K), or values), "baseline" (likewise), "fold"; optionally "row" (position in X),
+        "weight", "group", "blend_weights", "members" (m, n, …). A row with NaN in "prediction" was never predicted out
+        of fold.
     reference_y : ndarray or None
         Targets of the reference rows.
     problem, data, search, blend, evaluation, interpretation, timings, environment, parameters : mapping

@@ -21,6 +21,7 @@ from automl_wf.core.fingerprint import fingerprint, fingerprint_in_any_order, ta
 from automl_wf.core.frame import read_table
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.tasks import Task
+from automl_wf.deployment import certificate
 from automl_wf.deployment.card import build_card, plain, render_card
 from automl_wf.deployment.evidence import Evidence, compute, measure
 from automl_wf.deployment.loading import LoadedModel, read_schema
@@ -46,7 +47,7 @@ class Check:
 
     Parameters
     ----------
-    check : {"manifest", "graph", "card", "page", "measured"}
+    check : {"manifest", "graph", "card", "page", "certificate", "measured"}
         What was done.
     subject : str
         The file or figure.
@@ -142,7 +143,7 @@ def verify(path: str | os.PathLike[str], data: Any = None) -> Report:
     folder = Path(path)
     if not folder.is_dir():
         raise PackageError(f"Expected the folder of a package, got {folder}, which is not a folder.")
-    checks = [*_check_files(folder), *_check_card(folder, _read_data(data, folder))]
+    checks = [*_check_files(folder), *_check_card(folder, _read_data(data, folder)), *_check_certificate(folder)]
     if _has_graph(folder):
         checks += [*_check_graph(folder), *_check_measured(folder)]
     return Report(folder, tuple(checks))
@@ -210,6 +211,19 @@ def _check_card(folder: Path, data: TrainingData | None) -> Iterator[Check]:
         reasons = differences(card.get(part), again[part], part)
         yield Check("card", part, "exact", "wrong" if reasons else "ok", _join(reasons))
     yield _check_page(folder, card)
+
+
+def _check_certificate(folder: Path) -> Iterator[Check]:
+    """validation.json, made again from metadata.json and the evidence."""
+    try:
+        stated = json.loads((folder / certificate.NAME).read_text(encoding="utf-8"))
+        again = certificate.certify(Evidence(folder))
+    except Exception as error:
+        # Whatever a damaged file makes of the computation is the finding
+        yield Check("certificate", certificate.NAME, "exact", "wrong", f"cannot be made again: {_short(error)}")
+        return
+    reasons = differences(stated, again, "")
+    yield Check("certificate", certificate.NAME, "exact", "wrong" if reasons else "ok", _join(reasons))
 
 
 def _check_field(

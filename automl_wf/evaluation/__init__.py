@@ -25,7 +25,12 @@ from automl_wf.evaluation.business import (
     percentage_error,
 )
 from automl_wf.evaluation.calibration import Calibration, calibrate
+from automl_wf.evaluation.coverage import Coverage, measure_coverage
 from automl_wf.evaluation.curves import Curve, Residuals, roc_and_pr_curves, summarise_residuals
+from automl_wf.evaluation.errors import Errors, find_errors
+from automl_wf.evaluation.groups import Groups
+from automl_wf.evaluation.learning_curve import LearningCurve
+from automl_wf.evaluation.robustness import Robustness
 from automl_wf.evaluation.scores import (
     ClassReport,
     Confusion,
@@ -39,6 +44,8 @@ from automl_wf.evaluation.scores import (
     summarise_queries,
 )
 from automl_wf.evaluation.shift import Shift, measure_shift, shift_findings
+from automl_wf.evaluation.slices import Slices
+from automl_wf.evaluation.stability import Stability
 
 __all__ = [
     "Evaluation",
@@ -88,6 +95,12 @@ class Evaluation:
         What is asked of the model, judged.
     shift : Shift or None
         Whether held-out rows look like training rows; None: not asked (test rows).
+    errors : Errors or None
+        The worst rows, and what is taken for what.
+    coverage : Coverage or None
+        How often conformal intervals or sets hold the truth; out-of-fold predictions of values or classes only.
+    groups, slices, robustness, stability, learning_curve
+        The diagnosis (see `diagnosis.py`): of out-of-fold predictions, as far as the time allowed; None elsewhere.
     """
 
     task: Task
@@ -109,6 +122,13 @@ class Evaluation:
     business: BusinessValue | None = None
     criteria: tuple[Criterion, ...] = ()
     shift: Shift | None = None
+    errors: Errors | None = None
+    coverage: Coverage | None = None
+    groups: Groups | None = None
+    slices: Slices | None = None
+    robustness: Robustness | None = None
+    stability: Stability | None = None
+    learning_curve: LearningCurve | None = None
 
     def score(self, name: str) -> Score:
         """The score of that name.
@@ -199,6 +219,8 @@ def evaluate(
     max_rows: int = 5000,
     seed: int = 0,
     max_calls: int | None = None,
+    fold: Codes | None = None,
+    positions: NDArray[Any] | None = None,
 ) -> Evaluation:
     """Measure predictions of held-out rows.
 
@@ -238,6 +260,10 @@ def evaluate(
         Seed of the resampling.
     max_calls : int or None, default=None
         How often a scorer of the user's own may be called.
+    fold : ndarray of shape (n_rows,) or None, default=None
+        Fold that held each row out; needed for the coverage of intervals.
+    positions : ndarray of shape (n_rows,) or None, default=None
+        Position of each row in X as given, by which errors are named. None: 0, 1, …
 
     Returns
     -------
@@ -281,6 +307,8 @@ def evaluate(
         facts = {"queries": summarise_queries(held)}
     if business is not None:
         facts["business"] = business_value(held, baseline, business, labels, scoring.pos_index, columns)
+    facts["errors"] = find_errors(held, labels, positions)
+    facts["coverage"] = None if fold is None else measure_coverage(held, fold)
     primary = next(s.name for s in scores if s.is_primary)
     evaluation = Evaluation(task, on, len(y), primary, scores, resampling, honest, **facts)
     return replace(evaluation, criteria=_judged(criteria, evaluation, seconds_per_row))

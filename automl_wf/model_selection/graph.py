@@ -20,6 +20,7 @@ from automl_wf.exceptions import NotExportable
 from automl_wf.feature_engineering.view_onnx import emit_view
 from automl_wf.model_selection import boosting_onnx, linear_onnx, neural_onnx, sampling_onnx, trees_onnx
 from automl_wf.model_selection.boosting import CatBoost, LightGBM, XGBoost
+from automl_wf.model_selection.conformal_onnx import emit_conformal
 from automl_wf.model_selection.ensemble import Blend, Member
 from automl_wf.model_selection.linear import Baseline, LinearLearner
 from automl_wf.model_selection.neural import MLP
@@ -72,7 +73,8 @@ def build_graph(
     -------
     ModelProto
         Inputs: one per used column of shape (n, 1), or the tensor `X`. Outputs: `label` (n,) and `probabilities`
-        (n, n_classes), or `prediction` (n,).
+        (n, n_classes), or `prediction` (n,); then `in_set` (n, n_classes), or `lower` and `upper` (n,), at 95 %, where
+        there are residuals enough.
 
     Raises
     ------
@@ -99,10 +101,12 @@ def build_graph(
         label = emit_label(builder, emit_codes(builder, proba, blend.postprocess.rule), classes)
         builder.output(label, "label", label_dtype(classes), [None])
         builder.output(proba, "probabilities", "double", [None, len(classes)])
+        emit_conformal(builder, proba, blend.postprocess, len(classes))
     else:
         total = emit_shift(builder, total, blend.postprocess.shift)
         flat = builder.op("Reshape", total, builder.constant([-1], np.int64))
         builder.output(flat, "prediction", "double", [None])
+        emit_conformal(builder, flat, blend.postprocess, None)
     return builder.model(metadata)
 
 

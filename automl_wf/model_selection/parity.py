@@ -15,6 +15,7 @@ from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.compat import load_onnxruntime
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.exceptions import ParityError
+from automl_wf.model_selection.conformal_onnx import compare_conformal
 from automl_wf.model_selection.ensemble import Blend
 from automl_wf.model_selection.graph import feed_of
 
@@ -42,9 +43,9 @@ class Parity:
     n_rows : int
         Rows compared.
     n_labels_different : int
-        Rows whose labels differ; no tie is left out.
+        Rows whose labels differ, or whose prediction sets do; no tie is left out.
     largest_difference : float
-        Largest |Δ| of probabilities or predictions.
+        Largest |Δ| of probabilities, or of predictions and the ends of their intervals.
     bound : float
         What it may be at most: 1e-9 · max(1, max|ŷ|).
     n_leaves, n_leaves_reached : int
@@ -146,10 +147,13 @@ def _compare(
     seen = outputs["prediction" if classes is None else "probabilities"]
     delta = np.abs(seen - expected)
     largest = float(np.where(np.isnan(delta), np.inf, delta).max(initial=0.0))
+    of_interval, n_sets = compare_conformal(outputs, expected, blend.postprocess)
+    largest = max(largest, of_interval)
     if classes is None:
         return largest, 0
     labels = classes[blend.postprocess.decide(expected)]
-    return largest, int((np.asarray(labels, dtype=object) != np.asarray(outputs["label"], dtype=object)).sum())
+    n_labels = int((np.asarray(labels, dtype=object) != np.asarray(outputs["label"], dtype=object)).sum())
+    return largest, n_labels + n_sets
 
 
 def _batches(reference: Table, leaves: _Leaves, budget: Budget, seed: int) -> Iterator[Table]:

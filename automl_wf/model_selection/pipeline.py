@@ -15,6 +15,7 @@ from automl_wf.core.schema import Schema
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
+from automl_wf.model_selection.conformal_onnx import ALPHA, has_conformal_outputs
 from automl_wf.model_selection.ensemble import Blend
 from automl_wf.model_selection.graph import build_graph
 from automl_wf.model_selection.parity import Parity, check_parity
@@ -116,6 +117,8 @@ class FittedPipeline(BaseEstimator):  # type: ignore[misc]
             Graph and predict differ.
         """
         metadata = {"task": self.task.value, "producer": "automl_wf"}
+        if has_conformal_outputs(self.blend.postprocess):
+            metadata["conformal_alpha"] = str(ALPHA)
         model = build_graph(self.blend, self.schema, self.task, self.classes, metadata)
         table = read_table(reference, self.schema, owner=self.owner)
         return model, check_parity(model, self.blend, table, self.classes, budget=budget or Budget(10.0))

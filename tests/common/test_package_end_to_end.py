@@ -143,6 +143,7 @@ def test_loaded_package_predicts_the_same(exported: Path, model: WorkflowClassif
     np.testing.assert_allclose(
         loaded.predict_proba(mixed_table[0]), model.predict_proba(mixed_table[0]), rtol=0, atol=1e-9
     )
+    np.testing.assert_array_equal(loaded.predict_interval(mixed_table[0]), model.predict_interval(mixed_table[0]))
     trained = automl_wf.load(exported, trained=True)
     np.testing.assert_array_equal(trained.predict_proba(mixed_table[0]), model.predict_proba(mixed_table[0]))
 
@@ -220,7 +221,8 @@ def test_exporting_twice_replaces_the_first(model: WorkflowClassifier, tmp_path:
     model.export(path)
     assert (path / "model/model.onnx").read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-    assert _verify(path, root).returncode == 0
+    run = _verify(path, root)
+    assert run.returncode == 0, run.stdout
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "changed package"])

@@ -81,7 +81,7 @@ def test_graph_says_what_it_is(quick: dict[str, Any], mixed_frame: Any, target_o
     assert domains.get("ai.onnx.ml", 5) == 5
     assert graph.ir_version == 10
     assert {i.name for i in graph.graph.input} <= set(frame.columns)
-    assert [o.name for o in graph.graph.output] == ["label", "probabilities"]
+    assert [o.name for o in graph.graph.output] == ["label", "probabilities", "in_set"]
     assert {n.op_type for n in graph.graph.node if n.domain == "com.microsoft"} <= {"Tokenizer"}
 
 

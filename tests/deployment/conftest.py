@@ -83,6 +83,7 @@ def make_subject(number: str = "x", text: str = "place", **changes: Any) -> Subj
         classes=CLASSES,
         n_bootstraps=50,
         seed=0,
+        fold=np.arange(n) % 4,
     )
     subject = Subject(
         name="plain model",

@@ -49,7 +49,7 @@ def test_tree_and_manifest(package: Package) -> None:
         "model/model.onnx", "model/model.pkl", "model/preprocessor.pkl", "model/config.json", "model/metadata.json",
         "model/evidence.npz", "api/coerce.py", "api/drift.py", "docs/model_card.md", "docs/card.json",
         "tests/test_data/samples.json", "tests/test_data/expected.json", "requirements.txt", "requirements-train.txt",
-        "deployment_checklist.json", "MANIFEST.json",
+        "deployment_checklist.json", "validation.json", "MANIFEST.json",
     }  # fmt: skip
     assert expected <= set(package.files)
     assert set(package.files) == set(files_of(package.path))
@@ -244,6 +244,8 @@ def test_loaded_model(package: Package, subject: Subject) -> None:
     assert model.predict(records).tolist() == expected["label"].tolist()
     with pytest.raises(MissingColumns, match="place"):
         model.predict(rows[["x"]])
+    with pytest.raises(PackageError, match="no intervals"):
+        model.predict_interval(rows)
 
 
 def test_loading_needs_no_pickle_and_checks_bytes(package: Package, tmp_path: Path) -> None:

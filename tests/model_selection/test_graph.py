@@ -31,7 +31,7 @@ def run(model: Any, feed: Any) -> Any:
 def test_used_columns_are_inputs_under_names_that_are_no_outputs(model: WorkflowRegressor) -> None:
     graph = build_graph(model.best_estimator_.blend, model.schema_, model.task_, None, {"a": "b"})
     assert [i.name for i in graph.graph.input] == ["f0", "b"]
-    assert [o.name for o in graph.graph.output] == ["prediction"]
+    assert [o.name for o in graph.graph.output] == ["prediction", "lower", "upper"]
     assert [(p.key, p.value) for p in graph.metadata_props] == [("a", "b")]
     rows = pd.DataFrame({"label": [0.5, np.nan], "b": [1.0, 1e6], "fixed": [1.0, 2.0]})
     table = read_table(rows, model.schema_, owner="test")

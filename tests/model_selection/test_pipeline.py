@@ -61,7 +61,7 @@ def test_the_graph_says_the_same(classifier: WorkflowClassifier, mixed_table: An
     assert parity.n_rows > len(X)
     assert parity.to_dict()["is_exact"] is True
     assert parity.n_bytes == model.ByteSize()
-    assert [o.name for o in model.graph.output] == ["label", "probabilities"]
+    assert [o.name for o in model.graph.output] == ["label", "probabilities", "in_set"]
     assert {i.name for i in model.graph.input} == {c.input_name for c in classifier.schema_.used}
 
 
