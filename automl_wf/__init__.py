@@ -12,6 +12,7 @@ from automl_wf.feature_engineering import (
     InteractionFeatures,
     NumericalFeatureEngineering,
     TemporalFeatureEngineering,
+    pipeline_to_onnx,
 )
 from automl_wf.workflow import ModelDevelopmentWorkflow
 
@@ -33,4 +34,5 @@ __all__ = [
     "WorkflowRegressor",
     "__version__",
     "load",
+    "pipeline_to_onnx",
 ]

@@ -28,7 +28,7 @@ from automl_wf.exceptions import (
 )
 
 #: Names that the graph's outputs have; a column of such a name gets another input name.
-OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "lower", "upper", "in_set", "X"})
+OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "lower", "upper", "in_set", "features", "X"})
 #: From this many rows on, text that differs in every row is an identifier.
 MIN_IDENTIFIERS = 50
 

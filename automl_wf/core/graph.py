@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET, ML_OPSET, IR_VERSION = 21, 5, 10
+#: The one tensor that the graph of a fit on an array of numbers takes.
+TENSOR = "X"
 _DOMAINS = {"": OPSET, "ai.onnx.ml": ML_OPSET, "com.microsoft": 1}
 
 

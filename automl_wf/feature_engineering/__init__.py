@@ -5,6 +5,7 @@ from __future__ import annotations
 from automl_wf.feature_engineering.categorical import CategoricalFeatureEngineering
 from automl_wf.feature_engineering.interaction import InteractionFeatures
 from automl_wf.feature_engineering.numerical import NumericalFeatureEngineering
+from automl_wf.feature_engineering.pipeline_onnx import pipeline_to_onnx
 from automl_wf.feature_engineering.plan import FeaturePlan, plan_features
 from automl_wf.feature_engineering.selection import FeatureSelection
 from automl_wf.feature_engineering.temporal import TemporalFeatureEngineering
@@ -16,5 +17,6 @@ __all__ = [
     "InteractionFeatures",
     "NumericalFeatureEngineering",
     "TemporalFeatureEngineering",
+    "pipeline_to_onnx",
     "plan_features",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -11,14 +11,9 @@ from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.core.table import Table
 from automl_wf.feature_engineering.base import FeatureTransformer
 from automl_wf.feature_engineering.category_codes import CategoryCodes
+from automl_wf.feature_engineering.learnt import Learnt, columns_of, treat
 from automl_wf.feature_engineering.one_hot import OneHot
-from automl_wf.feature_engineering.table_transformer import (
-    Learnt,
-    TableTransformer,
-    columns_of,
-    draw_seed,
-    treat,
-)
+from automl_wf.feature_engineering.table_transformer import TableTransformer, draw_seed
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 from automl_wf.feature_engineering.word_statistics import WordStatistics
 from automl_wf.feature_engineering.word_weights import WordWeights
@@ -43,6 +38,9 @@ class CategoricalFeatureEngineering(TableTransformer):
         the rows and in at least three.
     max_words : int, default=300
         Words of each column of text; pairs of neighbouring words, a third as many, come in addition.
+    schema : dict, default=None
+        Kinds of columns that you know better: "numeric", "boolean", "categorical", "text" (its words count), "datetime"
+        or "identifier" (not used), by column.
     random_state : int, RandomState or None, default=None
         Seed of the parts that "target" is cross-fitted in.
 
@@ -83,6 +81,7 @@ class CategoricalFeatureEngineering(TableTransformer):
         "encoding": [StrOptions({"one_hot", "codes", "target"})],
         "max_levels": [Interval(Integral, 1, None, closed="left")],
         "max_words": [Interval(Integral, 1, None, closed="left")],
+        "schema": [dict, None],
         "random_state": ["random_state"],
     }
 
@@ -92,11 +91,13 @@ class CategoricalFeatureEngineering(TableTransformer):
         encoding: Literal["one_hot", "codes", "target"] = "one_hot",
         max_levels: int = 50,
         max_words: int = 300,
+        schema: Mapping[Any, str] | None = None,
         random_state: Any = None,
     ) -> None:
         self.encoding = encoding
         self.max_levels = max_levels
         self.max_words = max_words
+        self.schema = schema
         self.random_state = random_state
 
     @property

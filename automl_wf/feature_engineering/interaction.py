@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from numbers import Integral
-from typing import Any, ClassVar, Literal, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, ClassVar, Literal
 
 from automl_wf.core.compat import Interval, StrOptions
 from automl_wf.core.schema import ColumnKind
 from automl_wf.core.table import Table
 from automl_wf.feature_engineering.arithmetic import Arithmetic
-from automl_wf.feature_engineering.base import Feature, Numbers
-from automl_wf.feature_engineering.numeric_scaler import NumericScaler
-from automl_wf.feature_engineering.table_transformer import (
-    Learnt,
-    TableTransformer,
-    columns_of,
-    draw_seed,
-    treat,
-)
+from automl_wf.feature_engineering.learnt import Learnt, columns_of, treat
+from automl_wf.feature_engineering.scaled_arithmetic import ScaledArithmetic
+from automl_wf.feature_engineering.table_transformer import TableTransformer, draw_seed
 from automl_wf.problem_definition import Target
 
 
@@ -43,6 +33,9 @@ class InteractionFeatures(TableTransformer):
         "standard": what is made is treated as `NumericalFeatureEngineering` treats numbers, so that a division by zero
         leaves no gap and one by almost zero no extreme; where there were gaps, an indicator comes in addition. None:
         numbers as they come, and a division by zero is missing.
+    schema : dict, default=None
+        Kinds of columns that you know better: "numeric", "boolean", "categorical", "text" (its words count), "datetime"
+        or "identifier" (not used), by column.
     random_state : int, RandomState or None, default=None
         Seed of the rows that are judged, and of the boosting.
 
@@ -77,6 +70,7 @@ class InteractionFeatures(TableTransformer):
         "max_features": [Interval(Integral, 1, None, closed="left")],
         "max_columns": [Interval(Integral, 2, None, closed="left")],
         "scaling": [StrOptions({"standard"}), None],
+        "schema": [dict, None],
         "random_state": ["random_state"],
     }
 
@@ -86,11 +80,13 @@ class InteractionFeatures(TableTransformer):
         max_features: int = 20,
         max_columns: int = 12,
         scaling: Literal["standard"] | None = "standard",
+        schema: Mapping[Any, str] | None = None,
         random_state: Any = None,
     ) -> None:
         self.max_features = max_features
         self.max_columns = max_columns
         self.scaling = scaling
+        self.schema = schema
         self.random_state = random_state
 
     @property
@@ -105,40 +101,3 @@ class InteractionFeatures(TableTransformer):
         assigned = [(pairs, columns)] if len(columns) > 1 else []
         seed = draw_seed(self.random_state)
         return treat(table, columns, assigned, target=target, seed=seed, hand_on_all=True)
-
-
-class ScaledArithmetic(Arithmetic):
-    """What `Arithmetic` makes, without gaps and extremes.
-
-    Attributes
-    ----------
-    scaler_ : NumericScaler
-        Of the features that `Arithmetic` makes.
-    """
-
-    def fit(self, block: Numbers, y: NDArray[Any] | None = None, weight: Numbers | None = None) -> Self:
-        """Choose operators and pairs, and learn the scale of what they make."""
-        super().fit(block, y, weight)
-        self.scaler_ = NumericScaler().fit(self._unscaled(block))
-        self.n_features_out_ = self.scaler_.n_features_out_
-        return self
-
-    def _unscaled(self, block: Numbers) -> Numbers:
-        made = np.empty((len(block), len(self.pairs_)), order="F")
-        super().write(block, made)
-        return made
-
-    def write(self, block: Numbers, out: Numbers) -> None:
-        """Write the scaled features, then the indicators."""
-        self.scaler_.write(self._unscaled(block), out)
-
-    def features(self, input_names: Sequence[str]) -> list[Feature]:
-        """Named as those of `Arithmetic`, then `<name>_missing` for each indicator."""
-        made = super().features(input_names)
-        named = self.scaler_.features([f.name for f in made])
-        told = self.scaler_.features([f"({f.formula})" for f in made])
-        parents = [f.parents for f in made] + [made[j].parents for j in self.scaler_.gaps_]
-        return [
-            replace(name, formula=formula.formula, parents=of)
-            for name, formula, of in zip(named, told, parents, strict=True)
-        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -10,10 +11,11 @@ from automl_wf.core.compat import StrOptions
 from automl_wf.core.schema import ColumnKind
 from automl_wf.core.table import Table
 from automl_wf.feature_engineering.base import FeatureTransformer, Numbers
+from automl_wf.feature_engineering.learnt import Learnt, columns_of, treat
 from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
-from automl_wf.feature_engineering.table_transformer import Learnt, TableTransformer, columns_of, treat
+from automl_wf.feature_engineering.table_transformer import TableTransformer
 from automl_wf.problem_definition import Target
 
 
@@ -30,6 +32,9 @@ class NumericalFeatureEngineering(TableTransformer):
         logarithm; then mean 0 and standard deviation 1. A column with gaps in `fit` gets an indicator. "piecewise":
         the same, and for each bin between quantiles the share of the way that the number has come through it, so that
         a weighted sum of the features is a linear spline. None: numbers as they are, and gaps stay gaps.
+    schema : dict, default=None
+        Kinds of columns that you know better: "numeric", "boolean", "categorical", "text" (its words count), "datetime"
+        or "identifier" (not used), by column.
 
     Attributes
     ----------
@@ -59,10 +64,19 @@ class NumericalFeatureEngineering(TableTransformer):
     [0.0, 1.0, 0.0]
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"scaling": [StrOptions({"standard", "piecewise"}), None]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "scaling": [StrOptions({"standard", "piecewise"}), None],
+        "schema": [dict, None],
+    }
 
-    def __init__(self, *, scaling: Literal["standard", "piecewise"] | None = "standard") -> None:
+    def __init__(
+        self,
+        *,
+        scaling: Literal["standard", "piecewise"] | None = "standard",
+        schema: Mapping[Any, str] | None = None,
+    ) -> None:
         self.scaling = scaling
+        self.schema = schema
 
     def _learn(self, table: Table, target: Target | None) -> Learnt:
         columns = columns_of(table.schema, ColumnKind.NUMERIC, ColumnKind.BOOLEAN)

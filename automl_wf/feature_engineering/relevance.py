@@ -19,13 +19,15 @@ from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 #: What a column has to reach unless told otherwise.
 THRESHOLDS: Mapping[str, float] = {
     "probe": 1.0,
-    "mutual_info": 0.01,
+    "mutual_info": 1.0,
     "anova": 0.05,
     "chi2": 0.05,
     "correlation": 0.95,
 }
 #: Classes that the boosting looks at.
 _MAX_CLASSES = 3
+#: Shuffles of y that mutual information is held against: the true order is the best of 20 once in 20 times.
+_N_SHUFFLES = 19
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,17 +111,43 @@ def _probe(judged: Judged, threshold: float) -> Verdict:
 
 
 def _mutual_information(judged: Judged, threshold: float) -> Verdict:
+    X = np.where(judged.is_discrete, np.nan_to_num(judged.numbers, nan=-1.0), judged.scaled())
+    scores, by_chance = _information(judged, X, judged.y, 0), np.zeros(len(judged.names))
+    random = np.random.default_rng(judged.seed)
+    for k in range(1, _N_SHUFFLES + 1):
+        # A column that chance alone does as well is out: noise is after three shuffles, on average.
+        left = np.flatnonzero(scores > threshold * by_chance)
+        if not len(left):
+            break
+        shuffled = judged.y[random.permutation(len(X))]
+        by_chance[left] = np.maximum(by_chance[left], _information(judged, X, shuffled, k, left))
+    needed = threshold * by_chance
+    seen = [
+        f"{score:.4g} nats; needed: more than {least:.4g}, {threshold:g} × the most by chance"
+        for score, least in zip(scores, needed, strict=True)
+    ]
+    return Verdict(scores, scores > needed, seen)
+
+
+def _information(
+    judged: Judged, X: Numbers, y: NDArray[Any], draw: int, columns: NDArray[np.intp] | slice = slice(None)
+) -> Numbers:
+    """Mutual information of some columns and y, in nats; ties are broken at random, anew in every draw."""
     from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
-    X = np.where(judged.is_discrete, np.nan_to_num(judged.numbers, nan=-1.0), judged.scaled())
     measure = mutual_info_regression if judged.n_classes == 1 else mutual_info_classif
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # many classes of few rows
         try:
-            scores = measure(X, judged.y, discrete_features=judged.is_discrete, random_state=judged.seed)
+            found: Numbers = measure(
+                X[:, columns],
+                y,
+                discrete_features=judged.is_discrete[columns],
+                random_state=(judged.seed + draw) % 2**32,
+            )
         except ValueError as error:
             raise InvalidInput(f"There are too few rows to estimate mutual information from: {error}") from None
-    return Verdict(scores, scores > threshold, [f"{s:.4g} nats; needed: more than {threshold:g}" for s in scores])
+    return found
 
 
 def _anova(judged: Judged, threshold: float) -> Verdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
@@ -19,8 +19,9 @@ from automl_wf.feature_engineering.base import Numbers
 from automl_wf.feature_engineering.category_codes import CategoryCodes
 from automl_wf.feature_engineering.civil_time import elapsed_days, in_range
 from automl_wf.feature_engineering.gains import draw_rows
+from automl_wf.feature_engineering.learnt import Learnt, Part
 from automl_wf.feature_engineering.relevance import METHODS, THRESHOLDS, Judged, Verdict
-from automl_wf.feature_engineering.table_transformer import Learnt, Part, TableTransformer, draw_seed
+from automl_wf.feature_engineering.table_transformer import TableTransformer, draw_seed
 from automl_wf.problem_definition import Target
 
 #: Rows that columns are judged on.
@@ -39,7 +40,7 @@ class FeatureSelection(TableTransformer):
     ----------
     method : {"probe", "mutual_info", "anova", "chi2", "correlation"}, default="probe"
         "probe": a small gradient boosting is given all columns and shuffled copies of them, five times over; a column
-        is kept if it is gained more by than by the best copy of any. "mutual_info", "anova" and "chi2": statistics of
+        is kept if it is gained more by than by the best copy of any [1]_. "mutual_info", "anova", "chi2": statistics of
         scikit-learn, each column by itself; "anova" is an F-test, also for numbers as targets; "chi2" needs classes and
         takes numbers for counts, which start at 0.
         "correlation": of columns that say the same the first one is kept, y is not needed.
@@ -47,11 +48,14 @@ class FeatureSelection(TableTransformer):
         Judged columns kept at most, those with the highest scores; None: all that pass.
     threshold : float, default=None
         What a column has to reach. "probe": more than so many times the gain of the best copy (None: 1).
-        "mutual_info": more than so many nats (None: 0.01; estimates scatter around 0). "anova", "chi2": at most this p
-        value (None: 0.05). "correlation": at most this absolute correlation with a column before it that is kept
-        (None: 0.95).
+        "mutual_info": more than so many times the most that any of 19 shuffles of y has with the column (None: 1, which
+        noise passes once in 20 times [2]_). "anova", "chi2": at most this p value (None: 0.05). "correlation": at most
+        this absolute correlation with a column before it that is kept (None: 0.95).
+    schema : dict, default=None
+        Kinds of columns that you know better: "numeric", "boolean", "categorical", "text" (its words count), "datetime"
+        or "identifier" (not used), by column.
     random_state : int, RandomState or None, default=None
-        Seed of rows, copies and boosting.
+        Seed of rows, copies, shuffles and boosting.
 
     Attributes
     ----------
@@ -80,6 +84,8 @@ class FeatureSelection(TableTransformer):
     ----------
     .. [1] M. B. Kursa and W. R. Rudnicki (2010). Feature selection with the Boruta package. Journal of Statistical
            Software 36(11) (the comparison with shuffled copies).
+    .. [2] B. Phipson and G. K. Smyth (2010). Permutation p-values should never be zero. Statistical Applications in
+           Genetics and Molecular Biology 9(1), 39.
 
     Examples
     --------
@@ -97,6 +103,7 @@ class FeatureSelection(TableTransformer):
         "method": [StrOptions(set(THRESHOLDS))],
         "max_features": [Interval(Integral, 1, None, closed="left"), None],
         "threshold": [Interval(Real, 0, None, closed="left"), None],
+        "schema": [dict, None],
         "random_state": ["random_state"],
     }
 
@@ -106,11 +113,13 @@ class FeatureSelection(TableTransformer):
         method: Literal["probe", "mutual_info", "anova", "chi2", "correlation"] = "probe",
         max_features: int | None = None,
         threshold: float | None = None,
+        schema: Mapping[Any, str] | None = None,
         random_state: Any = None,
     ) -> None:
         self.method = method
         self.max_features = max_features
         self.threshold = threshold
+        self.schema = schema
         self.random_state = random_state
 
     @property

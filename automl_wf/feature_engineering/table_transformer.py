@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self, TypeAlias
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -19,119 +19,19 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from automl_wf.core.compat import check_parameters
-from automl_wf.core.frame import learn_schema, read_table, take_rows
-from automl_wf.core.schema import Column, ColumnKind, Schema
+from automl_wf.core.frame import learn_schema, take_rows
 from automl_wf.core.table import Table
-from automl_wf.exceptions import InvalidInput
-from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
-from automl_wf.feature_engineering.plan import FittedView, Recipe, Step, unique_features
+from automl_wf.exceptions import InvalidInput, NotExportable
+from automl_wf.feature_engineering.base import Numbers
+from automl_wf.feature_engineering.learnt import Learnt, Raw
+from automl_wf.feature_engineering.learnt_onnx import Stage, build_graph
 from automl_wf.problem_definition import Target, read_target
 
-Raw: TypeAlias = pd.DataFrame | NDArray[Any]
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
 #: For `take_rows`.
 _EVERY_ROW = slice(None)
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some columns of a table, and how they are read without the others.
-
-    Parameters
-    ----------
-    places : tuple of int
-        The columns, by their place in the table.
-    schema : Schema
-        These columns alone, counted from 0.
-    """
-
-    places: tuple[int, ...]
-    schema: Schema
-
-    @classmethod
-    def of(cls, schema: Schema, columns: Sequence[Column]) -> Part:
-        """The part of a schema that holds some of its columns."""
-        alone = tuple(replace(c, position=i) for i, c in enumerate(columns))
-        levels = {i: schema.levels[c.position] for i, c in enumerate(columns) if c.position in schema.levels}
-        return cls(tuple(c.position for c in columns), Schema(alone, schema.layout, schema.n_rows, levels))
-
-    def within(self, table: Table) -> Table:
-        """These columns of a table that was read whole."""
-        return Table(self.schema, tuple(table.cells[p] for p in self.places), table.n_rows)
-
-    def take(self, raw: Raw) -> Raw:
-        """These columns as they were given."""
-        places = list(self.places)
-        return raw.iloc[:, places] if isinstance(raw, pd.DataFrame) else raw[:, places]
-
-    def read(self, raw: Raw, owner: str) -> Table:
-        """These columns, read as the schema describes them."""
-        if not self.places:
-            return Table(self.schema, (), len(raw))
-        cells = self.take(raw)
-        if isinstance(cells, pd.DataFrame):
-            cells = cells.set_axis(self.schema.names, axis=1)
-        return read_table(cells, self.schema, owner=owner)
-
-
-@dataclass(frozen=True, eq=False)
-class Learnt:
-    """What a transformer holds after `fit`.
-
-    Parameters
-    ----------
-    handed_on : Part
-        The columns that are handed on as they are; they come first.
-    treated : Part
-        The columns that features are made of.
-    view : FittedView or None
-        Makes the features of the treated columns; None: there are none to make.
-    attributes : mapping of str to object
-        Fitted attributes beside those that all transformers have.
-    """
-
-    handed_on: Part
-    treated: Part
-    view: FittedView | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """The fitted steps."""
-        return () if self.view is None else self.view.steps
-
-    def make(self, table: Table) -> Numbers:
-        """Features of new rows of the treated columns."""
-        if self.view is None:
-            return np.empty((table.n_rows, 0))
-        return self._without_constant(self.view.transform(table))
-
-    def make_training(self, table: Table, y: NDArray[Any] | None) -> Numbers:
-        """Features of the rows given to `fit`, cross-fitted where they depend on the target."""
-        if self.view is None:
-            return np.empty((table.n_rows, 0))
-        return self._without_constant(self.view.transform_training(table, y, None))
-
-    def _without_constant(self, made: Numbers) -> Numbers:
-        """A view is never empty; here nothing is nothing."""
-        return made[:, : sum(step.transformer.n_features_out_ for step in self.steps)]
-
-    def metadata(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Name, kind, parents and formula of everything that comes out, given the names of all that goes in."""
-        kinds: list[str] = [c.kind.value for c in self.handed_on.schema.columns]
-        features = [Feature(names[p], "numeric", (names[p],), "handed on as it is") for p in self.handed_on.places]
-        for step in self.steps:
-            made = step.transformer.features([names[self.treated.places[q]] for q in step.positions])
-            kinds += [f.kind for f in made]
-            features += made
-        return [
-            {"name": f.name, "kind": kind, "parents": list(f.parents), "formula": f.formula}
-            for f, kind in zip(unique_features(features), kinds, strict=True)
-        ]
-
-
-def columns_of(schema: Schema, *kinds: ColumnKind) -> list[Column]:
-    """Columns of these kinds; those too that a model would not use, such as copies of another one."""
-    return [c for c in schema.columns if c.kind in kinds]
 
 
 def draw_seed(random_state: Any) -> int:
@@ -139,54 +39,11 @@ def draw_seed(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def treat(
-    table: Table,
-    treated: Sequence[Column],
-    assigned: Sequence[tuple[FeatureTransformer[Any], Sequence[Column]]],
-    *,
-    target: Target | None = None,
-    seed: int = 0,
-    hand_on_all: bool = False,
-) -> Learnt:
-    """Fit transformers to columns of a table.
-
-    Parameters
-    ----------
-    table : Table
-        All columns of the training rows.
-    treated : sequence of Column
-        The columns that features are made of, or that nothing is made of and that go no further.
-    assigned : sequence of (FeatureTransformer, sequence of Column)
-        Which transformer is given which of the treated columns; those without columns are left out.
-    target : Target or None
-        The target of the training rows, for transformers that learn from it.
-    seed : int
-        Seed of what they draw.
-    hand_on_all : bool
-        Whether the treated columns are handed on too.
-
-    Returns
-    -------
-    Learnt
-    """
-    part = Part.of(table.schema, treated)
-    place = {position: i for i, position in enumerate(part.places)}
-    steps = tuple(
-        Step(transformer, tuple(place[c.position] for c in columns), tuple(c.name for c in columns), columns[0].edge)
-        for transformer, columns in assigned
-        if columns
-    )
-    handed_on = Part.of(table.schema, [c for c in table.schema.columns if hand_on_all or c.position not in place])
-    if not steps:
-        return Learnt(handed_on, part)
-    recipe = Recipe("treated", steps, "F", (0, treated[0].edge))
-    return Learnt(handed_on, part, recipe.fit(part.within(table), None if target is None else target.values, seed=seed))
-
-
 class TableTransformer(TransformerMixin, BaseEstimator, ABC):  # type: ignore[misc]
     """Columns of one kind become features; all others are handed on."""
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {}
+    schema: Mapping[Any, str] | None
 
     @property
     def _needs_target(self) -> bool:
@@ -309,6 +166,34 @@ class TableTransformer(TransformerMixin, BaseEstimator, ABC):  # type: ignore[mi
         check_is_fitted(self)
         return np.asarray([facts["name"] for facts in self._learnt.metadata(self._names_in(input_features))], object)
 
+    def to_onnx(self) -> ModelProto:
+        """What `transform` does as one ONNX graph in double precision, from raw columns on.
+
+        `metadata_props` holds `inputs` and `outputs` as JSON: for each column its name, the input or output that holds
+        it, its place therein, and how its cells are read (`edge`: double, string or int64; `cell_format`: how they are
+        written).
+
+        Returns
+        -------
+        ModelProto
+            Inputs: one of shape (n, 1) for each column of a frame that something is made of or that is handed on, with
+            its name if the graph can have it, otherwise `f<i>`; or the tensor `X` of shape (n, n_features_in) after a
+            fit on an array of numbers. Missing is NaN, "" or the smallest int64; times are microseconds since
+            1970-01-01, those of a zone in UTC. Outputs: `features` of shape (n, n_numbers) holds all columns that come
+            out as numbers, in the order of `get_feature_names_out`, those that are handed on included; a text, category
+            or time that is handed on comes out as it went in, as `<input>_out` of shape (n, 1).
+
+        Raises
+        ------
+        NotExportable
+            Nothing comes out, or the graph is too large for one file.
+
+        See Also
+        --------
+        pipeline_to_onnx : Several transformers as one graph.
+        """
+        return graph_of([(type(self).__name__, self)])
+
     def _names_in(self, input_features: Any = None) -> list[str]:
         try:
             # What is public of scikit-learn's check of names.
@@ -322,11 +207,12 @@ class TableTransformer(TransformerMixin, BaseEstimator, ABC):  # type: ignore[mi
         return take_rows(X, _EVERY_ROW)
 
     def _fit(self, raw: Raw, y: Any) -> tuple[Table, Target | None]:
-        schema, table, _ = learn_schema(raw)
+        schema, table, _ = learn_schema(raw, self.schema)
         target = read_target(y, "auto", table.n_rows, type(self).__name__) if self._needs_target else None
         learnt = self._learn(table, target)
         validate_data(self, raw, reset=True, skip_check_array=True)
         self._learnt = learnt
+        self._is_of_array = not isinstance(raw, pd.DataFrame)
         self.schema_ = schema
         self.feature_metadata_ = learnt.metadata(self._names_in())
         for name, value in learnt.attributes.items():
@@ -342,7 +228,37 @@ class TableTransformer(TransformerMixin, BaseEstimator, ABC):  # type: ignore[mi
             return out.set_axis(list(self.get_feature_names_out()), axis=1)
         if cells.dtype.kind in "biuf":
             return np.hstack([cells.astype(np.float64), made])
-        if all(c.edge == "double" for c in part.schema.columns):
+        if part.holds_numbers_only:
             return np.hstack([part.read(raw, type(self).__name__).numbers(range(len(part.places))), made])
         objects: NDArray[Any] = pd.concat([pd.DataFrame(cells), pd.DataFrame(made)], axis=1).to_numpy(dtype=object)
         return objects
+
+
+def graph_of(chain: Sequence[tuple[str, TableTransformer]]) -> ModelProto:
+    """Fitted transformers, each on what the one before it gives, as one graph.
+
+    Parameters
+    ----------
+    chain : sequence of (str, TableTransformer)
+        What messages call it, and the transformer; at least one.
+
+    Returns
+    -------
+    ModelProto
+        As `TableTransformer.to_onnx` describes it.
+
+    Raises
+    ------
+    NotExportable
+        A transformer was not fitted on what the one before it gives, two of them read one column in two ways, nothing
+        comes out, or the graph is too large for one file.
+    """
+    for _, transformer in chain:
+        check_is_fitted(transformer)
+    for (before, first), (after, second) in pairwise(chain):
+        given, expected = first.get_feature_names_out(), getattr(second, "feature_names_in_", None)
+        if len(given) != second.n_features_in_ or (expected is not None and list(expected) != list(given)):
+            raise NotExportable(f"{after!r} was not fitted on what {before!r} gives: fit the pipeline as a whole.")
+    _, first = chain[0]
+    stages = [Stage(name, transformer._learnt, transformer._is_of_array) for name, transformer in chain]
+    return build_graph(first.schema_, first._names_in(), stages)

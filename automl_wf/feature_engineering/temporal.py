@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from automl_wf.core.compat import StrOptions
@@ -10,7 +11,8 @@ from automl_wf.core.table import Table
 from automl_wf.feature_engineering.base import FeatureTransformer, Times
 from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
 from automl_wf.feature_engineering.datetime_parts import DatetimeParts
-from automl_wf.feature_engineering.table_transformer import Learnt, TableTransformer, columns_of, treat
+from automl_wf.feature_engineering.learnt import Learnt, columns_of, treat
+from automl_wf.feature_engineering.table_transformer import TableTransformer
 from automl_wf.problem_definition import Target
 
 
@@ -28,6 +30,9 @@ class TemporalFeatureEngineering(TableTransformer):
         day, the weekend, and elapsed time, standardised; what is missing is 0, with an indicator. "parts", for trees:
         year, month, day, weekday, hour … and elapsed days; what is missing stays missing. Both have the days between
         pairs of columns.
+    schema : dict, default=None
+        Kinds of columns that you know better: "numeric", "boolean", "categorical", "text" (its words count), "datetime"
+        or "identifier" (not used), by column.
 
     Attributes
     ----------
@@ -57,10 +62,16 @@ class TemporalFeatureEngineering(TableTransformer):
     1   30           6.0             6.0
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {"encoding": [StrOptions({"cycles", "parts"})]}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "encoding": [StrOptions({"cycles", "parts"})],
+        "schema": [dict, None],
+    }
 
-    def __init__(self, *, encoding: Literal["cycles", "parts"] = "cycles") -> None:
+    def __init__(
+        self, *, encoding: Literal["cycles", "parts"] = "cycles", schema: Mapping[Any, str] | None = None
+    ) -> None:
         self.encoding = encoding
+        self.schema = schema
 
     def _learn(self, table: Table, target: Target | None) -> Learnt:
         columns = columns_of(table.schema, ColumnKind.DATETIME)

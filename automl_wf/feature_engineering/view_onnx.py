@@ -17,6 +17,7 @@ from automl_wf.feature_engineering import (
     numeric_scaler_onnx,
     one_hot_onnx,
     piecewise_linear_onnx,
+    scaled_arithmetic_onnx,
     target_statistics_onnx,
     word_statistics_onnx,
     word_weights_onnx,
@@ -31,6 +32,7 @@ from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
 from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
 from automl_wf.feature_engineering.plan import FittedView, Step
+from automl_wf.feature_engineering.scaled_arithmetic import ScaledArithmetic
 from automl_wf.feature_engineering.selected_view import SelectedView
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 from automl_wf.feature_engineering.word_statistics import WordStatistics
@@ -47,6 +49,7 @@ EMIT: dict[type[FeatureTransformer[Any]], Callable[[Any, GraphBuilder, list[str]
     WordWeights: word_weights_onnx.emit,
     WordStatistics: word_statistics_onnx.emit,
     Arithmetic: arithmetic_onnx.emit,
+    ScaledArithmetic: scaled_arithmetic_onnx.emit,
     DatetimeParts: datetime_parts_onnx.emit,
     DatetimeCycles: datetime_cycles_onnx.emit,
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_wf.core.graph import GraphBuilder
+from automl_wf.core.graph import TENSOR, GraphBuilder
 from automl_wf.core.schema import Schema
 from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
@@ -37,8 +37,6 @@ from automl_wf.model_selection.trees import TreeLearner
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-#: The one tensor that a pipeline fitted on an array takes.
-TENSOR = "X"
 #: Which function writes the nodes of which learners.
 EMITTERS: dict[type, Any] = {
     Baseline: linear_onnx.emit,
