@@ -20,16 +20,17 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from automl_wf.core.business import outcome_names, take_columns
-from automl_wf.core.compat import HasMethods, Interval, StrOptions, check_parameters
+from automl_wf.core.compat import HasMethods, Interval, StrOptions, check_parameters, usable_threads
 from automl_wf.core.costs import Costs, UnitCosts
 from automl_wf.core.metrics import cost_scoring
+from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.core.validation import read_groups, read_weights
 from automl_wf.deployment import Package
 from automl_wf.evaluation import Evaluation, evaluate
 from automl_wf.evaluation.groups import measure_groups, sensitive_columns
 from automl_wf.evaluation.scores import Held
-from automl_wf.exceptions import InvalidInput, WorkflowWarning
+from automl_wf.exceptions import InvalidInput, InvalidParameter, WorkflowWarning
 from automl_wf.model_selection.pipeline import FittedPipeline
 from automl_wf.problem_definition import read_target
 from automl_wf.results import cv_results, feature_importances, feature_metadata, history, leaderboard, subject_of
@@ -150,7 +151,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     test_evaluation_ : Evaluation
         The same on the test set given to `evaluate`.
     interpretation_ : Interpretation
-        How much each input column matters.
+        How much each input column matters, what the final ensemble makes of it, and how far that can be trusted.
     feature_importances_ : ndarray of shape (n_features_in_,)
         Permutation importance of the input columns; NaN where the time did not suffice, 0 for unused columns.
     task_ : Task
@@ -564,47 +565,142 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             raise InvalidInput(f"y holds classes that were not in fit: {', '.join(unknown[:5])}.")
         return np.array([place[v] for v in values.tolist()], dtype=np.int64), raw, weight, None
 
-    def explain(self, X: Any, *, n_background: int = 50, max_rows: int = 100) -> pd.DataFrame:
-        """Shapley values of the input columns for each row, for the final ensemble.
+    def explain(
+        self, X: Any, *, method: str = "shap", n_background: int | None = None, max_rows: int = 1000
+    ) -> pd.DataFrame:
+        """What each input column does to the prediction of each row, by the final ensemble.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
             Rows to explain.
-        n_background : int, default=50
-            Reference rows that "not knowing" a column is averaged over.
-        max_rows : int, default=100
-            Largest number of rows; more are an error, since each costs seconds on wide tables.
+        method : {"shap", "lime"}, default="shap"
+            Shapley values, or a weighted linear model around each row.
+        n_background : int, default=None
+            Reference rows that "not knowing" a column is averaged over. None: as many as the number of rows affords,
+            from fifty for one row to a few for a thousand.
+        max_rows : int, default=1000
+            Largest number of rows; more are an error.
 
         Returns
         -------
         DataFrame
-            One row per row of X (and class, when there are more than two) and one column per used input column, plus
-            `base_value`; a row's values and its base value sum to the prediction (binary: probability of
-            `classes_[1]`).
+            One row per row of X (and class, when there are more than two) and one column per used input column, of more
+            than 21 the twenty most important ones and "other columns". With "shap" `base_value` follows: a row's values
+            and its base value sum to the prediction (binary: probability of `classes_[1]`). With "lime" `intercept` and
+            `local_r2` follow, the share of the variance around the row that the linear model follows. `attrs` says how
+            many predictions (`max_evals`) or neighbours that took.
+
+        Raises
+        ------
+        InvalidInput
+            There are more rows than `max_rows`.
+        InvalidParameter
+            `method` is neither.
 
         References
         ----------
-        Lundberg and Lee (2017), A unified approach to interpreting model predictions; permutation sampling by shap.
+        Lundberg and Lee (2017), A unified approach to interpreting model predictions; by permutation sampling. Ribeiro,
+        Singh and Guestrin (2016), "Why should I trust you?".
         """
-        from automl_wf.interpretation.shapley import shapley_values
+        from automl_wf.interpretation.explained import MAX_SINGLE
+        from automl_wf.interpretation.local_surrogate import local_surrogate
+        from automl_wf.interpretation.shapley import affordable_background, shapley_values, typical_rows
+
+        if method not in ("shap", "lime"):
+            raise InvalidParameter(
+                f"The 'method' parameter of explain must be 'shap' or 'lime'. Got {method!r} instead."
+            )
+        self._check_columns(X)
+        table, reference = self._rows_to_explain(X, max_rows, "explain")
+        blend = self.best_estimator_.blend
+        settings: dict[str, Any] = {
+            "class_names": None if self.problem_.classes is None else self.problem_.classes.tolist(),
+            "index": X.index if isinstance(X, pd.DataFrame) else None,
+            "seed": self._result.seed % 2**32,
+            "order": [row.column for row in self.interpretation_.importances if row.mean is not None],
+            "max_single": MAX_SINGLE,
+            "n_threads": usable_threads(self.n_jobs),
+        }
+        if method == "lime":
+            return local_surrogate(blend.predict, table, reference, **settings)
+        slices = blend.slices()
+        n_units = min(len(self.schema_.used), MAX_SINGLE + 1)
+        wanted = n_background or affordable_background(table.n_rows, n_units, len(slices))
+        chosen = typical_rows(blend.predict(reference), wanted)
+        shared = slices if len(chosen) % len(slices) == 0 else ()
+        return shapley_values(blend.predict, table, reference.take(chosen), slices=shared, **settings)
+
+    def counterfactuals(
+        self, X: Any, *, target: Any = None, keep: list[str] | None = None, max_rows: int = 20
+    ) -> pd.DataFrame:
+        """Which few cells of each row would have to be different for another prediction.
+
+        Cells are changed to values that were seen in training, as few and as near as a greedy search finds.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows that are asked about.
+        target : label or float, default=None
+            Class to reach, or value to come to from whichever side. None: the most probable other class, or the mean
+            prediction of the reference rows.
+        keep : list of str, default=None
+            Columns that stay as they are, such as those that nobody can change.
+        max_rows : int, default=20
+            Largest number of rows; more are an error.
+
+        Returns
+        -------
+        DataFrame
+            One row per change: `row` (its label in X), `is_found`, `column`, `before`, `after`, `distance` (in median
+            absolute deviations of the column, 1 for another text), `prediction_before`, `prediction_after`. A row that
+            nothing was found for has a single line without a column.
+
+        Raises
+        ------
+        InvalidInput
+            There are more rows than `max_rows`.
+        InvalidParameter
+            `target` is no class, or no number; or `keep` names an unknown column.
+
+        References
+        ----------
+        Wachter, Mittelstadt and Russell (2018), Counterfactual explanations without opening the black box.
+        """
+        from automl_wf.interpretation.counterfactuals import counterfactual_table
 
         self._check_columns(X)
+        table, reference = self._rows_to_explain(X, max_rows, "counterfactuals")
+        blend = self.best_estimator_.blend
+        return counterfactual_table(
+            blend.predict,
+            table,
+            reference,
+            task=self.task_,
+            classes=None if self.problem_.classes is None else self.problem_.classes.tolist(),
+            threshold=blend.postprocess.threshold,
+            target=target,
+            keep=keep or [],
+            order=[row.column for row in self.interpretation_.importances if row.mean is not None],
+            index=X.index if isinstance(X, pd.DataFrame) else None,
+            n_threads=usable_threads(self.n_jobs),
+        )
+
+    def _rows_to_explain(self, X: Any, max_rows: int, method: str) -> tuple[Table, Table]:
+        """Rows that are asked about, and the reference rows."""
         table = self.best_estimator_.read(X)
         if table.n_rows > max_rows:
             raise InvalidInput(
-                f"explain takes at most {max_rows} rows at a time, got {table.n_rows}: pass X.head({max_rows})."
+                f"{method} takes at most {max_rows} rows at a time, got {table.n_rows}: pass X.head({max_rows}), or a "
+                "larger max_rows."
             )
-        background = self.best_estimator_.read(self._result.reference)
-        index = X.index if isinstance(X, pd.DataFrame) else None
-        return shapley_values(
-            self.best_estimator_.blend.predict,
-            table,
-            background.take(slice(0, n_background)),
-            class_names=None if self.problem_.classes is None else self.problem_.classes.tolist(),
-            index=index,
-            seed=self._result.seed % 2**32,
-        )
+        if len(self._result.reference) == 0:
+            raise InvalidInput(
+                f"{method} compares with rows of the training table, and a package holds none. Ask the estimator that "
+                "was fitted."
+            )
+        return table, self.best_estimator_.read(self._result.reference)
 
     def refit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
         """The same recipe on new rows, without a search.

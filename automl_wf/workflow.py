@@ -44,7 +44,7 @@ from automl_wf.evaluation.reference import drift_reference
 from automl_wf.evaluation.scores import Held
 from automl_wf.exceptions import InvalidInput, InvalidParameter
 from automl_wf.feature_engineering.plan import FeaturePlan, FittedView, plan_features
-from automl_wf.interpretation import Interpretation, interpret
+from automl_wf.interpretation import Explained, Interpretation, interpret
 from automl_wf.model_selection import DataProfile, Shortlist, shortlist_models
 from automl_wf.model_selection.ensemble import fit_strategy
 from automl_wf.problem_definition import Problem, Target, define_problem, read_target
@@ -236,7 +236,8 @@ class ModelDevelopmentWorkflow:
             problem = self.artifacts["problem_definition"] = replace(problem, criteria=evaluation.criteria)
             kept = self._keep(X, data, problem, rows, cache, plan, shortlist, tuning)
             # Last, since it can be cut at any column: what the other stages left of the time is its.
-            interpretation = self.interpret_models(problem, tuning, cache, table)
+            reference = data.table.take(_reference_places(data.table.n_rows, self.seed))
+            interpretation = self.interpret_models(problem, tuning, cache, table, reference)
             result = FittedWorkflow(
                 schema=data.schema,
                 problem=problem,
@@ -606,8 +607,10 @@ class ModelDevelopmentWorkflow:
             max(seconds, default=0.0) * side_by_side / len(cache.folds),
         )
 
-    def interpret_models(self, problem: Problem, tuning: Tuning, cache: FoldCache, table: Table) -> Interpretation:
-        """Stage 7: how much each input column matters to the ensemble, on held-out rows.
+    def interpret_models(
+        self, problem: Problem, tuning: Tuning, cache: FoldCache, table: Table, reference: Table | None = None
+    ) -> Interpretation:
+        """Stage 7: how much each input column matters to the ensemble, and what the ensemble makes of it.
 
         Parameters
         ----------
@@ -619,6 +622,8 @@ class ModelDevelopmentWorkflow:
             The folds' matrices.
         table : Table
             The rows in use.
+        reference : Table or None, default=None
+            Rows on which the final ensemble is explained. None: the first ones in use.
 
         Returns
         -------
@@ -639,6 +644,17 @@ class ModelDevelopmentWorkflow:
                 seed=self.seed,
                 budget=self.budget.until_reserve(0.02 * (self.budget.seconds or 0.0)),
                 threshold=tuning.blend.postprocess.threshold,
+                final=Explained(
+                    tuning.blend.predict,
+                    table.take(slice(0, REFERENCE_ROWS)) if reference is None else reference,
+                    problem.task,
+                    () if problem.classes is None else tuple(map(str, problem.classes.tolist())),
+                    tuning.blend.postprocess.threshold,
+                    self.n_jobs,
+                    is_baseline=all(m.name == "dummy" for m in tuning.blend.members),
+                    parts=tuning.blend.slices(),
+                ),
+                splits=cache.folds.splits,
             )
         self.artifacts["interpretation"] = interpretation
         return interpretation
@@ -883,9 +899,13 @@ def _profile(data: Data, problem: Problem, table: Table, seconds: float | None, 
 
 def _reference(X: Any, n_rows: int, seed: int) -> tuple[Any, NDArray[np.intp]]:
     """At most 1,000 rows of X as given, in their order."""
-    rng = np.random.default_rng(seed)
-    at = np.sort(rng.choice(n_rows, size=min(n_rows, REFERENCE_ROWS), replace=False)).astype(np.intp)
+    at = _reference_places(n_rows, seed)
     return take_rows(X, at), at
+
+
+def _reference_places(n_rows: int, seed: int) -> NDArray[np.intp]:
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(n_rows, size=min(n_rows, REFERENCE_ROWS), replace=False)).astype(np.intp)
 
 
 def _without_spares(tuning: Tuning) -> Tuning:

@@ -31,6 +31,7 @@ import numpy as np
 from automl_wf.core.criteria import Criterion, judge
 from automl_wf.core.metrics import METRICS
 from automl_wf.core.tasks import Task
+from automl_wf.deployment.explanations import in_card
 from automl_wf.deployment.render import NEEDED, render
 from automl_wf.deployment.subject import Subject
 from automl_wf.exceptions import InvalidParameter
@@ -339,7 +340,7 @@ def _fingerprints(facts: Mapping[str, Any]) -> Section:
 
 
 def _quantitative_analyses(facts: Mapping[str, Any]) -> Section:
-    evaluation, interpretation = facts["evaluation"], facts["interpretation"]
+    evaluation = facts["evaluation"]
     scores = evaluation.get("scores") or []
     section = {
         "honest": _recorded(facts, "evaluation", "honest"),
@@ -353,12 +354,17 @@ def _quantitative_analyses(facts: Mapping[str, Any]) -> Section:
             section[key] = _measured(value, "exact", compute="evaluation", key=key)
     if facts["blend"].get("prediction_intervals"):
         section["prediction_intervals"] = _recorded(facts, "blend", "prediction_intervals")
-    settings = {key: value for key, value in interpretation.items() if not isinstance(value, (list, Mapping))}
-    for key, value in interpretation.items():
-        if key not in settings and value:
-            section[key if key not in section else f"interpretation_{key}"] = _recorded(facts, "interpretation", key)
-    if settings:
-        section["interpretation"] = _measured(settings, "once", recorded="interpretation")
+    return section
+
+
+def _why_it_predicts(facts: Mapping[str, Any]) -> Section:
+    interpretation = facts["interpretation"]
+    parts = {key: value for key, value in interpretation.items() if isinstance(value, (list, Mapping)) and value}
+    section = {key: _recorded(facts, "interpretation", key) for key in parts}
+    if "insights" in section:
+        section["insights"] = {**section["insights"], "value": in_card(interpretation["insights"])}
+    settings = {k: v for k, v in interpretation.items() if not isinstance(v, (list, Mapping, type(None)))}
+    section["settings"] = _measured(settings, "once", recorded="interpretation")
     return section
 
 
@@ -448,6 +454,7 @@ SECTIONS = {
     "quantitative_analyses": _quantitative_analyses,
     "where_it_fails": _where_it_fails,
     "business_value": _business_value,
+    "why_it_predicts": _why_it_predicts,
     "ethical_considerations": _ethical_considerations,
     "caveats_and_recommendations": _caveats,
     "how_it_was_made": _how_it_was_made,

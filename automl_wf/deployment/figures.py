@@ -405,3 +405,129 @@ def draw_learning_curve(facts: Facts | None) -> Figure | None:
         said = {"rows": facts["twice"], "expected": ahead, "low": facts["at_twice_low"], "high": facts["at_twice_high"]}
         dots.append(Dot(of_x(facts["twice"]), of_y(ahead), of_y(said["low"]), of_y(said["high"]), said))
     return Figure(of_x.ticks(4), of_y.ticks(), tuple(lines), tuple(dots))
+
+
+#: Letters of a text below an axis.
+_MAX_LETTERS = 12
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A rectangle of a surface; `shade` from 0 to 1, `role` is "fill-1" … "fill-4"."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    shade: float
+    role: str
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A figure of patches, with the ends of its scale.
+
+    Parameters
+    ----------
+    figure : Figure
+        Axes and ticks.
+    patches : tuple of Patch
+        Row by row.
+    low, high : float
+        Values of the lightest and the darkest patch.
+    labels : tuple of (str, str)
+        Role and class of each colour; empty for one colour.
+    """
+
+    figure: Figure
+    patches: tuple[Patch, ...]
+    low: float
+    high: float
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def draw_dependence(facts: Facts, outputs: Sequence[str]) -> Figure:
+    """Mean predictions over the values of one column, and those of single rows behind them.
+
+    Parameters
+    ----------
+    facts : mapping
+        A column of partial dependence.
+    outputs : sequence of str
+        What the means are of. Single rows are drawn where there is one output only.
+
+    Returns
+    -------
+    Figure
+        Lines.
+    """
+    means = facts["mean"][:MAX_COLOURED]
+    lines = facts["lines"] if len(means) == 1 else []
+    of_x = _scale(facts["at"], LEFT, WIDTH - RIGHT)
+    of_y = _scale([v for line in [*means, *lines] for v in line], HEIGHT - BOTTOM, TOP)
+    drawn = [Line(_points(facts["at"], line, of_x, of_y), "background") for line in lines]
+    drawn += [
+        Line(_points(facts["at"], mean, of_x, of_y), f"curve-{i + 1}", str(output), mean[-1])
+        for i, (mean, output) in enumerate(zip(means, outputs, strict=False))
+    ]
+    return Figure(_value_ticks(facts["values"], facts["at"], of_x), of_y.ticks(), tuple(drawn))
+
+
+def _value_ticks(values: Sequence[Any], at: Sequence[float], scale: _Scale) -> tuple[Tick, ...]:
+    """Round figures for numbers; for texts and dates some of the values themselves."""
+    if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+        return scale.ticks(4)
+    step = -(-len(values) // 4)
+    return tuple(Tick(scale(a), _brief(v)) for v, a in list(zip(values, at, strict=True))[::step])
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = "missing" if value is None else str(value)
+    return text if len(text) <= _MAX_LETTERS else text[: _MAX_LETTERS - 1] + "…"
+
+
+def draw_surface(facts: Facts) -> Surface:
+    """Predictions over two columns as patches, dark where they are large; classes of several have colours.
+
+    Parameters
+    ----------
+    facts : mapping
+        The decision boundary.
+
+    Returns
+    -------
+    Surface
+        Patches from the lower left to the upper right, equally wide: places on the axes are ranks.
+    """
+    x, y, values = facts["x"], facts["y"], facts["values"]
+    of_x, of_y = _Scale(0.0, len(x), LEFT, WIDTH - RIGHT), _Scale(0.0, len(y), HEIGHT - BOTTOM, TOP)
+    low, high = min(map(min, values)), max(map(max, values))
+    width, height = round(of_x(1) - of_x(0), 2), round(of_y(0) - of_y(1), 2)
+    names = sorted({label for line in facts["labels"] for label in line}) if not facts["output"] else []
+    roles = {name: f"fill-{i % MAX_COLOURED + 1}" for i, name in enumerate(names)}
+    patches = []
+    for j, line in enumerate(values):
+        for i, value in enumerate(line):
+            label = facts["labels"][j][i] if facts["labels"] else ""
+            patches.append(
+                Patch(
+                    of_x(i),
+                    of_y(j + 1),
+                    width,
+                    height,
+                    round(0.1 + 0.9 * (value - low) / (high - low), 3) if high > low else 0.5,
+                    roles.get(label, "fill-1"),
+                    {"x": _brief(x[i]), "y": _brief(y[j]), "value": value, "label": label},
+                )
+            )
+    figure = Figure(_rank_ticks(x, of_x), _rank_ticks(y, of_y))
+    return Surface(figure, tuple(patches), low, high, tuple((roles[n], n) for n in names))
+
+
+def _rank_ticks(values: Sequence[Any], scale: _Scale) -> tuple[Tick, ...]:
+    """Some of the values, below the middle of their patches."""
+    step = -(-len(values) // 4)
+    return tuple(Tick(scale(i + 0.5), _brief(values[i])) for i in range(0, len(values), step))

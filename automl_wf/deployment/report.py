@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from automl_wf.deployment.card import facts_of
+from automl_wf.deployment.explanations import arrange_explanations
 from automl_wf.deployment.failures import arrange_failures
 from automl_wf.deployment.figures import (
     draw_bars,
@@ -133,6 +134,7 @@ def arrange(subject: Subject) -> dict[str, Any]:
         **arrange_value(evaluation),
         "failures": arrange_failures(evaluation),
         "importances": _importances(facts["interpretation"].get("importances") or ()),
+        "why": arrange_explanations(facts["interpretation"]),
         "columns": _columns(facts),
         "timings": _timings(facts["timings"]),
     }

@@ -1,9 +1,9 @@
-"""Stage 7: `interpret` → `Interpretation`: which input columns the final model lives on, as facts and sentences."""
+"""Stage 7: `interpret` → `Interpretation`: why the final model predicts what it does, as facts and sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +12,26 @@ from numpy.typing import NDArray
 from automl_wf.core.budget import Budget
 from automl_wf.core.metrics import Codes, Floats, Scoring
 from automl_wf.core.table import Table
+from automl_wf.interpretation.boundary import Boundary
+from automl_wf.interpretation.explained import NO_TIME, Explained
+from automl_wf.interpretation.explanations import Explanations, explain_final
+from automl_wf.interpretation.insights import Insight, insights
+from automl_wf.interpretation.interactions import Interactions
+from automl_wf.interpretation.partial_dependence import PartialDependence
 from automl_wf.interpretation.permutation import Importance, Importances, Predictor, permutation_importance, unstable
+from automl_wf.interpretation.rules import Rules
+from automl_wf.interpretation.shapley import ShapleySummary
+from automl_wf.interpretation.trust import Trust
 
-__all__ = ["Importance", "Interpretation", "interpret", "permutation_importance"]
+__all__ = ["Explained", "Importance", "Insight", "Interpretation", "interpret", "permutation_importance"]
 
-#: Columns named one by one in a sentence.
-_MAX_NAMED = 5
+#: Up to this many rows explanations are brief.
+_SMALL_ROWS = 2_000
 
 
 @dataclass(frozen=True)
 class Interpretation:
-    """Which input columns the final model lives on.
+    """Why the final model predicts what it does.
 
     Parameters
     ----------
@@ -34,14 +43,18 @@ class Interpretation:
         The score before anything is shuffled, greater is better.
     n_rows, n_folds, n_repeats : int
         Held-out rows used, folds, and shuffles per column and fold.
+    greater_is_better : bool
+        Whether more of the natural form is better.
     idle : tuple of str
         Columns whose shuffling costs nothing beyond chance.
     not_run : tuple of str
         Columns for which there was no time.
     unstable : tuple of str
         Columns that matter on average, but in some folds hardly or not at all.
-    sentences : tuple of str
-        The facts above in words; ± is half of the 95 % interval.
+    shap, partial_dependence, interactions, rules, boundary, trust
+        Explanations of the final ensemble on reference rows, each with its status; None: no final model was given.
+    insights : tuple of Insight
+        The facts above in sentences, each with the path of its fact; ± is half of the 95 % interval.
     """
 
     importances: tuple[Importance, ...]
@@ -51,18 +64,26 @@ class Interpretation:
     n_rows: int
     n_folds: int
     n_repeats: int
+    greater_is_better: bool = True
     idle: tuple[str, ...] = ()
     not_run: tuple[str, ...] = ()
     unstable: tuple[str, ...] = ()
-    sentences: tuple[str, ...] = ()
+    shap: ShapleySummary | None = None
+    partial_dependence: PartialDependence | None = None
+    interactions: Interactions | None = None
+    rules: Rules | None = None
+    boundary: Boundary | None = None
+    trust: Trust | None = None
+    insights: tuple[Insight, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The insights as text alone."""
+        return tuple(insight.text for insight in self.insights)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        facts = asdict(self)
-        for name in ("importances", "idle", "not_run", "unstable", "sentences"):
-            facts[name] = list(facts[name])
-        for row in facts["importances"]:
-            row["by_fold"] = list(row["by_fold"])
+        facts: dict[str, Any] = _plain(asdict(self))
         return facts
 
 
@@ -80,8 +101,10 @@ def interpret(
     budget: Budget | None = None,
     max_rows: int = 2000,
     threshold: float | None = None,
+    final: Explained | None = None,
+    splits: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]] = (),
 ) -> Interpretation:
-    """Find out which input columns the final model lives on.
+    """Find out which input columns the final model lives on, and what it makes of them.
 
     Parameters
     ----------
@@ -90,19 +113,24 @@ def interpret(
     n_repeats : int, default=3
         Shuffles per column and fold.
     seed : int, default=0
-        Seed of the shuffles.
+        Seed of shuffles and samples.
     budget : Budget or None, default=None
-        Asked before each column. None: no limit.
+        Asked before each column and each explanation. None: no limit.
     max_rows : int, default=2000
         Held-out rows used.
     threshold : float or None, default=None
         Decision threshold for class 1.
+    final : Explained or None, default=None
+        The final model and reference rows. None: only importances.
+    splits : sequence of (ndarray, ndarray), default=()
+        The folds, to see how often held-out rows lie outside the range of the rows learnt from.
 
     Returns
     -------
     Interpretation
         Facts, and sentences made from them.
     """
+    budget = Budget() if budget is None else budget
     measured = permutation_importance(
         predictors,
         table,
@@ -113,10 +141,19 @@ def interpret(
         columns,
         n_repeats=n_repeats,
         seed=seed,
-        budget=Budget() if budget is None else budget,
+        budget=budget,
         max_rows=max_rows,
         threshold=threshold,
     )
+    found = _ranked(measured, scoring)
+    if final is not None:
+        explained = _explain(final, found, table, splits, seed, budget)
+        # Not `asdict`: that would make dictionaries of what is inside too
+        found = replace(found, **vars(explained))
+    return replace(found, insights=insights(found.to_dict()))
+
+
+def _ranked(measured: Importances, scoring: Scoring) -> Interpretation:
     ranked = tuple(sorted(measured.rows, key=lambda row: np.inf if row.mean is None else -row.mean))
     return Interpretation(
         ranked,
@@ -126,53 +163,38 @@ def interpret(
         measured.n_rows,
         measured.n_folds,
         measured.n_repeats,
+        scoring.greater_is_better,
         idle=tuple(row.column for row in ranked if row.is_idle),
         not_run=tuple(row.column for row in ranked if row.mean is None),
         unstable=unstable(ranked),
-        sentences=_sentences(ranked, measured, scoring),
     )
 
 
-def _sentences(ranked: Sequence[Importance], measured: Importances, scoring: Scoring) -> tuple[str, ...]:
-    mattering = [row for row in ranked if row.matters]
-    idle = [row.column for row in ranked if row.is_idle]
-    statuses = {row.status for row in ranked if row.mean is None}
-    said = []
-    if mattering:
-        verb = "lowers" if scoring.greater_is_better else "raises"
-        first = mattering[0]
-        said.append(
-            f"`{first.column}` matters most: shuffling it {verb} {scoring.label} by {_with_error(first)}, "
-            f"from {scoring.natural(measured.base_score or 0.0):.4g} on {measured.n_rows} held-out rows."
-        )
-        others = [f"`{row.column}` ({_with_error(row)})" for row in mattering[1:_MAX_NAMED]]
-        if others:
-            said.append(f"Then {'comes' if len(others) == 1 else 'come'} {_listed(others)}.")
-    elif idle:
-        said.append(f"No single column matters beyond chance on {measured.n_rows} held-out rows.")
-    if mattering and idle:
-        named = [f"`{name}`" for name in idle[:_MAX_NAMED]]
-        more = [f"{len(idle) - _MAX_NAMED} more"] if len(idle) > _MAX_NAMED else []
-        said.append(f"Shuffling {_listed(named + more)} costs nothing beyond chance, one column at a time.")
-    shaky = [f"`{name}`" for name in unstable(ranked)[:_MAX_NAMED]]
-    if shaky:
-        said.append(f"What {_listed(shaky)} {'is' if len(shaky) == 1 else 'are'} worth differs much from fold to fold.")
-    said += [
-        f"{sum(row.status == status for row in ranked)} of {len(ranked)} columns were {status}."
-        for status in sorted(statuses)
-    ]
-    return tuple(said)
+def _explain(
+    final: Explained,
+    found: Interpretation,
+    table: Table,
+    splits: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    seed: int,
+    budget: Budget,
+) -> Explanations:
+    by_name = {c.name: c for c in table.schema.used}
+    if found.importances and all(row.status == NO_TIME for row in found.importances) and not final.is_baseline:
+        return Explanations.none(NO_TIME)
+    return explain_final(
+        final,
+        [by_name[row.column] for row in found.importances],
+        [by_name[name] for name in found.idle],
+        table=table,
+        splits=splits,
+        is_small=table.n_rows <= _SMALL_ROWS,
+        seed=seed,
+        budget=budget,
+    )
 
 
-def _with_error(row: Importance) -> str:
-    """Mean ± half of the interval, both to the second digit of the error."""
-    mean = row.mean or 0.0
-    half = 0.0 if row.high is None else row.high - mean
-    if half <= 0:
-        return f"{mean:.3g}"
-    decimals = max(0, 1 - int(np.floor(np.log10(half))))
-    return f"{mean:.{decimals}f} ± {half:.{decimals}f}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+def _plain(value: Any) -> Any:
+    """Lists for tuples, all the way down."""
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value

@@ -17,11 +17,12 @@ from automl_wf.core.metrics import Codes, Floats, Scoring
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.evaluation.bias_correction import sample_rows
+from automl_wf.interpretation.explained import MEASURED, NO_TIME
 
 #: A fold's model and the rows it did not see.
 Predictor = tuple[Callable[[Table], Floats], NDArray[np.intp]]
 
-MEASURED, NO_TIME, NO_SCORE = "measured", "not run: no time", "not run: the held-out rows define no score"
+NO_SCORE = "not run: the held-out rows define no score"
 CONFIDENCE = 0.95
 #: Cells of a fold's rows, repeated once per shuffle, that are held in memory at a time.
 _MAX_CELLS = 4_000_000

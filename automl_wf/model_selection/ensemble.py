@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -604,6 +605,19 @@ class Blend:
             Probabilities; or values or scores.
         """
         return self._combined([m.parts if len(m.parts) == 1 else (m.parts[fold],) for m in self.members], table)
+
+    def slices(self) -> tuple[Callable[[Table], Floats], ...]:
+        """Functions whose mean is `predict`, each of them cheaper.
+
+        Returns
+        -------
+        tuple of callable
+            One per fold, or `predict` alone where a temperature makes it no mean of the folds.
+        """
+        n = self.n_folds
+        if self.postprocess.temperature != 1.0 or any(len(m.parts) not in (1, n) for m in self.members):
+            return (self.predict,)
+        return tuple(partial(self.predict_fold, fold=fold) for fold in range(n))
 
     def _combined(self, parts: Sequence[tuple[tuple[FittedView, Learner], ...]], table: Table) -> Floats:
         outputs = _predict_parts(parts, table)

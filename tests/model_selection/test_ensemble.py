@@ -316,6 +316,17 @@ def test_blend_applies_the_temperature_at_the_end() -> None:
     assert Blend((member,), Postprocess(temperature=2.0)).predict(table) == pytest.approx(np.array([[1 / 3, 2 / 3]]))
 
 
+def test_slices_have_the_prediction_as_their_mean() -> None:
+    blend = _blend([CountingView(0.0), CountingView(1.0)])
+    table = SimpleNamespace(X=np.array([[1.0], [5.0]]))
+    slices = blend.slices()
+    assert len(slices) == 2
+    np.testing.assert_allclose(np.mean([s(table) for s in slices], axis=0), blend.predict(table), rtol=1e-14)
+    # A temperature bends the mean: then there is nothing but the whole
+    bent = Blend(blend.members, Postprocess(temperature=2.0))
+    assert bent.slices() == (bent.predict,)
+
+
 def test_blend_pickles() -> None:
     blend = _blend([CountingView(0.0), CountingView(1.0)])
     again = pickle.loads(pickle.dumps(blend))
