@@ -228,6 +228,10 @@ def _conditions(path: Sequence[tuple[_Question, float, bool, bool]]) -> tuple[Co
             relation = "is not" if goes_left else "is"
             key: tuple[int, str, Any] = (column.position, relation, question.level)
             found[key] = Condition(column.name, relation, question.level or None)
+        elif np.isinf(threshold):
+            # Every value lies on one side: what is asked is whether there is one.
+            relation = "is not" if goes_left else "is"
+            found[column.position, relation, ""] = Condition(column.name, relation, None)
         elif column.kind is ColumnKind.BOOLEAN:
             found[column.position, "is", None] = Condition(column.name, "is", not goes_left, or_missing)
         else:
