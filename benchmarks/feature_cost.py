@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from automl_wf.model_selection import VIEWS
 from benchmarks import scaling, tables
 from benchmarks.systems import CORES
 
@@ -35,7 +36,6 @@ SHARE = 0.25
 GRACE_S = 600.0
 #: Tables that are made up: rows, columns, and whether there are categories among them.
 MADE_UP: Mapping[str, tuple[int, int, bool]] = {"wide": (2_000, 1_500, True), "long": (5_000_000, 20, False)}
-VIEWS = ("tree", "target", "engineered", "dense")
 
 
 def main(arguments: list[str] | None = None) -> int:

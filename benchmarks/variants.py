@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score, root_mean_squared_error
 
+from automl_wf.exceptions import InvalidInput
 from benchmarks import tables
 
 PLAIN = "plain"
@@ -269,7 +270,12 @@ def _run_case(case: Case, seed: int, options: argparse.Namespace, runs: dict[tup
             run |= {"model": model, "variant": variant}
             if _key(run) in runs:
                 continue
-            bench = bench or Bench(case, seed)
+            try:
+                bench = bench or Bench(case, seed)
+            except InvalidInput as error:
+                # A few rows of a rare class cannot be laid into folds.
+                print(f"{case.split.name} {seed}, {case.form}: {error}", flush=True)
+                return
             run |= bench.errors(model, variant)
             runs[_key(run)] = run
             with options.json.open("a", encoding="utf-8") as lines:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from automl_wf.core.table import Table
 
 Rows = NDArray[np.intp]
+#: Features of so few rows are made before threads could get into each other's way.
+_FEW_ROWS = 1_000
 #: On more training rows than this a view that no fold has yet is tried on a tenth of them before it is promised time.
 _MANY_ROWS = 200_000
 
@@ -181,7 +185,8 @@ class FoldCache:
             if key in self._kept:
                 return self._kept[key]
             start = time.perf_counter()
-            data = self._compute(fold, view)
+            with self._one_thread():
+                data = self._compute(fold, view)
             seconds = time.perf_counter() - start
             self._seconds[view] = max(self._seconds.get(view, 0.0), seconds)
             self._spent[key] = seconds
@@ -200,7 +205,8 @@ class FoldCache:
         with lock:
             if view not in self._whole:
                 rows = self._taught(view, _ALL)
-                self._whole[view] = (*self._fit_transform(self.recipes[view], rows, self._seed), rows)
+                with self._one_thread():
+                    self._whole[view] = (*self._fit_transform(self.recipes[view], rows, self._seed), rows)
             return self._whole[view]
 
     @property
@@ -251,7 +257,12 @@ class FoldCache:
         view = self._name_of[view]
         if view in self._whole:
             return self._whole[view][0]
-        return self.recipes[view].fit(self.table, self.y, self.weight, seed=self._seed)
+        with self._one_thread():
+            return self.recipes[view].fit(self.table, self.y, self.weight, seed=self._seed)
+
+    def _one_thread(self) -> AbstractContextManager[Any]:
+        """BLAS on one thread: beside other work on the machine several would wait for one another, for seconds."""
+        return threadpool_limits(1, user_api="blas") if len(self.y) > _FEW_ROWS else nullcontext()
 
     def forget(self) -> None:
         """Drop all matrices and what was derived from them."""

@@ -20,7 +20,7 @@ from automl_wf.model_selection.sampling import check_sampling
 __all__ = ["DataProfile", "ModelSpec", "Shortlist", "shortlist_models"]
 
 #: What the hyper-parameter `view` may be; a table that lacks one has the model's usual one in its place.
-VIEWS = ("tree", "target", "engineered", "dense", *SELECTED_VIEWS)
+VIEWS = ("tree", "target", "engineered", "dense", "piecewise", *SELECTED_VIEWS)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from automl_wf import model_selection
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
-from automl_wf.model_selection import DataProfile, shortlist_models
-from automl_wf.model_selection.catalogue import models_for
+from automl_wf.model_selection import VIEWS, DataProfile, shortlist_models
+from automl_wf.model_selection.catalogue import MODELS, models_for
 
 
 def profile(**facts: Any) -> DataProfile:
@@ -120,3 +120,10 @@ def test_a_view_that_is_held_is_used_where_there_is_one() -> None:
 def test_views_and_samplings_that_there_are_not(held: Any, words: str) -> None:
     with pytest.raises(InvalidParameter, match=words):
         shortlist_models(profile(), estimators=[("lightgbm", held)], max_trials=5)
+
+
+def test_every_view_of_the_catalogue_may_be_held() -> None:
+    for spec in MODELS:
+        named = {spec.view_of(params) for params in spec.portfolio}
+        choices = spec.space["view"].choices if "view" in spec.space else ()
+        assert {spec.view, *named, *choices} <= set(VIEWS)
