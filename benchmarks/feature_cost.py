@@ -5,10 +5,10 @@
 Besides the tables of `--data`: "wide", 2,000 rows of 1,500 columns (numbers, and a tenth categories), and "long", five
 million rows of 20 numbers. Each runs in a process of its own on two cores, with the folds, views and rules that the
 search has: folds side by side where it fits them so, and a view that would take more than its share is left out.
-"total" is planning, all views of all folds, and views fitted on all rows: each of them where final models are fitted on
-all rows, else the one that takes longest. "CPU s" is what all of it takes of processors: the figure to look at where
-other programs run. The peak is that of the process, its table included. Exit status 1: features take more than a
-quarter of the budget, or more memory than the limit.
+"total" is planning, all views of all folds, and the one that takes longest fitted on all rows, for the final model that
+weighs most; others are fitted again only where time is left. "CPU s" is what all of it takes of processors, every view
+of all rows included: the figure to look at where other programs run. The peak is that of the process, its table
+included. Exit status 1: features take more than a quarter of the budget, or more memory than the limit.
 """
 
 from __future__ import annotations
@@ -104,7 +104,6 @@ def measure(name: str, folder: Path | None, budget: float, memory: str, every: b
     dict
         Plain JSON types.
     """
-    from automl_wf.bayesian_hpo import KEEP_FOLDS
     from automl_wf.bayesian_hpo.objective import FEATURE_SHARE, Objective
     from automl_wf.exceptions import OutOfTime
     from automl_wf.workflow import ModelDevelopmentWorkflow
@@ -138,15 +137,10 @@ def measure(name: str, folder: Path | None, budget: float, memory: str, every: b
             _, seconds[view], cpu[view] = _timed(lambda view=view: _fit_folds(objective, view))
         except OutOfTime:
             left_out.append(view)
-    is_refitted = len(cache.y) > KEEP_FOLDS
-    if is_refitted:
-        # Where models are fitted again on all rows, what the folds needed is no longer needed.
-        cache.forget()
     for view in seconds:
-        # One at a time, as members are refitted: memory of the last is given back.
         _, whole[view], whole_cpu[view] = _timed(lambda view=view: cache.whole(view))
         cache.forget()
-    all_rows_s = sum(whole.values()) if is_refitted else max(whole.values())
+    all_rows_s = max(whole.values())
     total = plan_s + sum(seconds.values()) + all_rows_s
     return {
         "table": name,

@@ -34,7 +34,7 @@ _MAX_ONE_HOT_WIDTH = 1000
 _MAX_WORDS = 500
 #: Bins of each number in the piecewise view, features it may have for them, and cells of all rows.
 _MAX_BINS, _MAX_RAMPS, _MAX_RAMP_CELLS = 8, 600, 40_000_000
-_ROWS_AT_ONCE = 1 << 12
+_ROWS_AT_ONCE, _ROWS_OF_PART = 1 << 12, 1 << 15
 _CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
 
 
@@ -73,6 +73,19 @@ class Step:
         if "random_state" in transformer.get_params():
             transformer.set_params(random_state=seed)
         return replace(self, transformer=transformer.fit(self.read(table), y, weight))
+
+    @property
+    def is_cross_fitted(self) -> bool:
+        """Whether training rows have other features than new rows."""
+        return type(self.transformer).write_training is not FeatureTransformer.write_training
+
+    def write(self, table: Table, out: Numbers) -> None:
+        """Write the features of new rows: of numbers in parts, so that a long block is not held beside its features."""
+        if self.edge != "double" or self.transformer.is_in_place:
+            self.transformer.write(self.block_within(table, out), out)
+            return
+        for rows in gen_batches(table.n_rows, _ROWS_OF_PART):
+            self.transformer.write(self.read(table.take(rows)), out[rows])
 
     def block_within(self, table: Table, out: Numbers) -> Block:
         """The block, read straight into `out` where the transformer allows it: wide tables are not held twice."""
@@ -149,7 +162,7 @@ class FittedView:
         """
         X = self._empty(table.n_rows)
         for step, out in self._outputs(X):
-            step.transformer.write(step.block_within(table, out), out)
+            step.write(table, out)
         return X
 
     def transform_training(
@@ -170,7 +183,10 @@ class FittedView:
         """
         X = self._empty(table.n_rows)
         for step, out in self._outputs(X):
-            step.transformer.write_training(step.block_within(table, out), y, weight, group, out)
+            if step.is_cross_fitted:
+                step.transformer.write_training(step.block_within(table, out), y, weight, group, out)
+            else:
+                step.write(table, out)
         return X
 
     def _empty(self, n_rows: int) -> Numbers:

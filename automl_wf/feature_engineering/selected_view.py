@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Used columns from which on a table is wide; on narrower ones choosing did not pay.
 WIDE = 200
-#: Rows, and cells of them, that features are judged on; times that they are shuffled, and shuffled copies.
-_MAX_ROWS, _MAX_CELLS, _N_PROBES, _MAX_COPIES = 5_000, 3_000_000, 2, 100
+#: Rows, and cells of them, that features are judged on; times that they are shuffled, and copies.
+_MAX_ROWS, _MAX_CELLS, _N_PROBES, _MAX_COPIES = 5_000, 3_000_000, 1, 100
 #: The views of chosen features that wide tables have.
 SELECTED_VIEWS = ("tree_selected", "dense_selected")
 _DISCRETE = ("indicator", "code", "level", "word")
@@ -117,7 +117,7 @@ class SelectedRecipe:
 
     Each feature is judged as `FeatureSelection` judges columns by the method "probe", on at most 5,000 training rows
     (fewer of more than 600 features): a small gradient boosting is given all features and shuffled copies of a hundred
-    of them, twice; a feature is kept if it is gained more by than by the best copy. At least one is kept.
+    of them; a feature is kept if it is gained more by than by the best copy. At least one is kept.
 
     Parameters
     ----------

@@ -143,5 +143,5 @@ def test_the_cost_of_a_view_of_many_rows_is_judged_by_a_part_of_them(monkeypatch
     cache = make_cache({"a": CountingRecipe()})
     seconds = iter([9.0, 1.0, 3.0])
     monkeypatch.setattr(cache, "_seconds_on", lambda view, rows: next(seconds))
-    # 1 s for a fortieth and 3 s for a tenth of the rows: 3 + 12 · 2 s for all of each fold's.
+    # 1 s for a fortieth and 3 s for a tenth of the rows: 3 + 9 · 2 / 0.75 s for all of each fold's.
     assert cache.cost_s("a") == 2 * 27.0
