@@ -605,7 +605,13 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         from automl_wf.interpretation.explained import MAX_SINGLE
         from automl_wf.interpretation.local_surrogate import local_surrogate
-        from automl_wf.interpretation.shapley import affordable_background, shapley_values, typical_rows
+        from automl_wf.interpretation.shapley import (
+            Effort,
+            affordable,
+            affordable_predictions,
+            shapley_values,
+            typical_rows,
+        )
 
         if method not in ("shap", "lime"):
             raise InvalidParameter(
@@ -623,13 +629,18 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             "n_threads": usable_threads(self.n_jobs),
         }
         if method == "lime":
-            return local_surrogate(blend.predict, table, reference, **settings)
+            most = affordable_predictions(blend.n_comparisons)
+            return local_surrogate(blend.predict, table, reference, max_predictions=most, **settings)
         slices = blend.slices()
         n_units = min(len(self.schema_.used), MAX_SINGLE + 1)
-        wanted = n_background or affordable_background(table.n_rows, n_units, len(slices))
-        chosen = typical_rows(blend.predict(reference), wanted)
+        effort = affordable(table.n_rows, n_units, len(slices), blend.n_comparisons)
+        if n_background is not None:
+            effort = Effort(n_background)
+        chosen = typical_rows(blend.predict(reference), effort.n_background)
         shared = slices if len(chosen) % len(slices) == 0 else ()
-        return shapley_values(blend.predict, table, reference.take(chosen), slices=shared, **settings)
+        return shapley_values(
+            blend.predict, table, reference.take(chosen), slices=shared, n_ways=effort.n_ways, **settings
+        )
 
     def counterfactuals(
         self, X: Any, *, target: Any = None, keep: list[str] | None = None, max_rows: int = 20

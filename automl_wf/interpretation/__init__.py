@@ -13,12 +13,19 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.metrics import Codes, Floats, Scoring
 from automl_wf.core.table import Table
 from automl_wf.interpretation.boundary import Boundary
-from automl_wf.interpretation.explained import NO_TIME, Explained
-from automl_wf.interpretation.explanations import Explanations, explain_final
+from automl_wf.interpretation.explained import Explained
+from automl_wf.interpretation.explanations import Explanations, explain_final, seconds_to_keep
 from automl_wf.interpretation.insights import Insight, insights
 from automl_wf.interpretation.interactions import Interactions
 from automl_wf.interpretation.partial_dependence import PartialDependence
-from automl_wf.interpretation.permutation import Importance, Importances, Predictor, permutation_importance, unstable
+from automl_wf.interpretation.permutation import (
+    Importance,
+    Importances,
+    Predictor,
+    affordable_rows,
+    permutation_importance,
+    unstable,
+)
 from automl_wf.interpretation.rules import Rules
 from automl_wf.interpretation.shapley import ShapleySummary
 from automl_wf.interpretation.trust import Trust
@@ -117,7 +124,7 @@ def interpret(
     budget : Budget or None, default=None
         Asked before each column and each explanation. None: no limit.
     max_rows : int, default=2000
-        Held-out rows used.
+        Held-out rows used, fewer where that makes all columns fit into the time.
     threshold : float or None, default=None
         Decision threshold for class 1.
     final : Explained or None, default=None
@@ -131,6 +138,8 @@ def interpret(
         Facts, and sentences made from them.
     """
     budget = Budget() if budget is None else budget
+    first = budget if final is None else budget.until_reserve(seconds_to_keep(final, budget))
+    max_rows = affordable_rows(predictors, table, len(columns), n_repeats=n_repeats, budget=first, max_rows=max_rows)
     measured = permutation_importance(
         predictors,
         table,
@@ -141,7 +150,7 @@ def interpret(
         columns,
         n_repeats=n_repeats,
         seed=seed,
-        budget=budget,
+        budget=first,
         max_rows=max_rows,
         threshold=threshold,
     )
@@ -179,11 +188,9 @@ def _explain(
     budget: Budget,
 ) -> Explanations:
     by_name = {c.name: c for c in table.schema.used}
-    if found.importances and all(row.status == NO_TIME for row in found.importances) and not final.is_baseline:
-        return Explanations.none(NO_TIME)
     return explain_final(
         final,
-        [by_name[row.column] for row in found.importances],
+        [row.column for row in found.importances if row.mean is not None],
         [by_name[name] for name in found.idle],
         table=table,
         splits=splits,

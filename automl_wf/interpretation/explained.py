@@ -35,7 +35,7 @@ OTHERS = "other columns"
 #: Probabilities nearer to 0 or 1 are as good as certain, on the scale on which effects add up.
 CERTAIN = 0.005
 #: Rows that an order of columns is found by where none is known.
-_MOVED_ROWS = 20
+MOVED_ROWS = 20
 _DAY = 86_400_000_000
 #: Ends of a grid, as shares of the rows: beyond them lie too few rows to say anything.
 _ENDS = (0.05, 0.95)
@@ -234,7 +234,7 @@ def by_worth(
     """
     if {c.name for c in columns} <= set(order):
         return ranked_columns(columns, order)
-    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOVED_ROWS)).astype(np.intp)]
+    some = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOVED_ROWS)).astype(np.intp)]
     moved = _moved_by(model, columns, some, np.resize(others, len(some)))
     return [columns[i] for i in np.argsort(-moved, kind="stable")]
 

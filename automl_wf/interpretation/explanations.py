@@ -13,7 +13,16 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.core.table import Table
 from automl_wf.interpretation.boundary import Boundary, decision_boundary
-from automl_wf.interpretation.explained import NO_TIME, Explained, Floats, Places, players
+from automl_wf.interpretation.explained import (
+    MOVED_ROWS,
+    NO_TIME,
+    Explained,
+    Floats,
+    Places,
+    by_worth,
+    players,
+    ranked_columns,
+)
 from automl_wf.interpretation.interactions import Interactions, interactions, n_terms
 from automl_wf.interpretation.partial_dependence import PartialDependence, partial_dependence
 from automl_wf.interpretation.rules import Rules, surrogate_rules
@@ -28,8 +37,8 @@ DEPENDENCES, PAIRED = 6, 5
 ASKED = 20
 #: A forecast may be wrong by this much.
 _MARGIN = 1.3
-#: Rows predicted to learn what a row costs.
-_PROBE = 50
+#: Rows predicted to learn what a row costs, and share of the time that importances leave.
+_PROBE, _KEPT_SHARE = 100, 0.4
 
 Facts = TypeVar("Facts")
 
@@ -67,6 +76,7 @@ class Sizes:
 #: Some 100,000 predictions, and some 7,000: what a fit of half a second can spare.
 FULL = Sizes(50, 20, 200, 5, 50, 50, 3, 20, 25, 10)
 BRIEF = Sizes(20, 10, 40, 3, 16, 10, 2, 5, 12, 6)
+BRIEF_PREDICTIONS = 8_000
 
 
 @dataclass(frozen=True)
@@ -101,27 +111,42 @@ class Explanations:
 
 @dataclass(frozen=True)
 class _Clock:
-    """Runs what the time affords: in full, in brief, or not at all."""
+    """Runs what the time affords."""
 
     budget: Budget
     row_s: float
 
-    def run(
-        self, size: Callable[[Sizes], int], facts: Callable[[Sizes], Facts], sizes: Sequence[Sizes]
-    ) -> Facts | None:
-        """The facts at the first of some sizes that fits; None: no time."""
-        for some in sizes:
-            if self.affords(size(some) * self.row_s):
-                return facts(some)
-        return None
+    def run(self, n_predictions: int, facts: Callable[[], Facts]) -> Facts | None:
+        """The facts if so many predictions fit; None: no time."""
+        return facts() if self.affords(n_predictions * self.row_s) else None
 
     def affords(self, seconds: float) -> bool:
         return not self.budget.is_limited or self.budget.left() > _MARGIN * seconds
 
 
+def seconds_to_keep(model: Explained, budget: Budget) -> float:
+    """Seconds of a budget that the brief form of all explanations takes.
+
+    Parameters
+    ----------
+    model : Explained
+        The final model: a few rows are predicted to learn what one costs.
+    budget : Budget
+        What is left for importances and explanations together.
+
+    Returns
+    -------
+    float
+        At most two fifths of what is left; 0 without a limit.
+    """
+    if not budget.is_limited or model.is_baseline:
+        return 0.0
+    return min(_MARGIN * BRIEF_PREDICTIONS * _probe(model), _KEPT_SHARE * max(budget.left(), 0.0))
+
+
 def explain_final(
     model: Explained,
-    ranked: Sequence[Column],
+    order: Sequence[str],
     idle: Sequence[Column],
     *,
     table: Table,
@@ -136,8 +161,9 @@ def explain_final(
     ----------
     model : Explained
         The final model, and the reference rows.
-    ranked : sequence of Column
-        Used columns whose importance is known, the most important first, then the others.
+    order : sequence of str
+        Columns whose importance is known, the most important first. Where that are not all, columns are ordered by how
+        much predictions move without their cells.
     idle : sequence of Column
         Columns that the score does not need.
     table : Table
@@ -156,75 +182,92 @@ def explain_final(
     Explanations
         Facts; what did not fit the time says so.
     """
-    if model.is_baseline or not ranked:
+    used = table.schema.used
+    if model.is_baseline or not used:
         return Explanations.none(BASELINE if model.is_baseline else NO_COLUMNS)
     rows = np.random.default_rng(seed).permutation(model.rows.n_rows)
     outputs, row_s = _predict_all(model, rows, budget)
-    if outputs is None:
-        return Explanations.none(NO_TIME)
     clock = _Clock(budget, row_s)
-    sizes = [BRIEF] if is_small else [FULL, BRIEF]
+    ranked = None if outputs is None else _ranked(model, used, order, rows, clock)
+    if outputs is None or ranked is None:
+        return Explanations.none(NO_TIME)
     drawn, paired = ranked[:DEPENDENCES], ranked[:PAIRED]
     controls = [c for c in idle if c not in paired]
     n_units, n_slices = len(players(ranked)), len(model.slices())
+    costs: dict[str, Callable[[Sizes], int]] = {
+        "dependence": lambda s: len(drawn) * s.dependence_points * s.dependence_rows,
+        "shap": lambda s: s.shap_rows * (2 + max_evals(n_units, _multiple(s.shap_background, n_slices)) // n_slices),
+        "pairs": lambda s: n_terms(len(paired), s.n_controls) * s.pair_points * s.pair_rows,
+        "boundary": lambda s: s.boundary_points**2 * s.boundary_rows,
+    }
+    # All in full or all in brief: rather each of them than one of them well
+    is_brief = is_small or not clock.affords(sum(cost(FULL) for cost in costs.values()) * row_s)
+    size = BRIEF if is_brief else FULL
 
     dependence = clock.run(
-        lambda s: len(drawn) * s.dependence_points * s.dependence_rows,
-        lambda s: partial_dependence(
-            model, drawn, rows[: s.dependence_rows], n_points=s.dependence_points, n_levels=s.n_levels
+        costs["dependence"](size),
+        lambda: partial_dependence(
+            model, drawn, rows[: size.dependence_rows], n_points=size.dependence_points, n_levels=size.n_levels
         ),
-        sizes,
     )
+    background = _background(rows, outputs, size.shap_background, n_slices)
     shap = clock.run(
-        lambda s: s.shap_rows * (2 + max_evals(n_units, _multiple(s.shap_background, n_slices)) // n_slices),
-        lambda s: shapley_summary(
-            model, ranked, rows[: s.shap_rows], _background(rows, outputs, s.shap_background, n_slices), seed=seed
-        ),
-        sizes,
+        costs["shap"](size),
+        lambda: shapley_summary(model, ranked, rows[: size.shap_rows], background, seed=seed),
     )
     together = clock.run(
-        lambda s: n_terms(len(paired), s.n_controls) * s.pair_points * s.pair_rows,
-        lambda s: interactions(model, paired, controls[: s.n_controls], rows[: s.pair_points], rows[-s.pair_rows :]),
-        sizes,
+        costs["pairs"](size),
+        lambda: interactions(
+            model, paired, controls[: size.n_controls], rows[: size.pair_points], rows[-size.pair_rows :]
+        ),
     )
-    rules = clock.run(lambda s: 0, lambda s: surrogate_rules(model, ranked[:ASKED], rows, outputs, seed=seed), [BRIEF])
-    boundary = None
+    rules = clock.run(0, lambda: surrogate_rules(model, ranked[:ASKED], rows, outputs, seed=seed))
+    boundary: Boundary | None = Boundary("not run: it takes two columns")
     if len(ranked) > 1:
+        pair, some = (ranked[0], ranked[1]), rows[: size.boundary_rows]
         boundary = clock.run(
-            lambda s: s.boundary_points**2 * s.boundary_rows,
-            lambda s: decision_boundary(
-                model,
-                (ranked[0], ranked[1]),
-                rows[: s.boundary_rows],
-                n_points=s.boundary_points,
-                n_levels=s.n_levels,
-            ),
-            sizes,
+            costs["boundary"](size),
+            lambda: decision_boundary(model, pair, some, n_points=size.boundary_points, n_levels=size.n_levels),
         )
-    found = Explanations.none(NO_TIME)
+    late = Explanations.none(NO_TIME)
     found = replace(
-        found,
-        partial_dependence=dependence or found.partial_dependence,
-        shap=shap or found.shap,
-        interactions=together or found.interactions,
-        rules=rules or found.rules,
-        boundary=boundary or (found.boundary if len(ranked) > 1 else Boundary("not run: it takes two columns")),
+        late,
+        partial_dependence=dependence or late.partial_dependence,
+        shap=shap or late.shap,
+        interactions=together or late.interactions,
+        rules=rules or late.rules,
+        boundary=boundary or late.boundary,
     )
     return replace(found, trust=trust_figures(found.rules, found.shap, _outside(table, splits, clock)))
 
 
+def _probe(model: Explained) -> float:
+    """Seconds that a row takes, by a few."""
+    some = np.arange(min(model.rows.n_rows, _PROBE))
+    began = time.perf_counter()
+    model(some)
+    return (time.perf_counter() - began) / max(len(some), 1)
+
+
 def _predict_all(model: Explained, rows: Places, budget: Budget) -> tuple[Floats | None, float]:
     """Outputs of the reference rows and the seconds of one; None if there is no time for them."""
-    row_s = 0.0
     if budget.is_limited:
-        began = time.perf_counter()
-        model(rows[:_PROBE])
-        row_s = (time.perf_counter() - began) / len(rows[:_PROBE])
+        row_s = _probe(model)
         if budget.left() < row_s * len(rows):
             return None, row_s
     began = time.perf_counter()
     outputs = model(rows)
     return outputs, (time.perf_counter() - began) / len(rows)
+
+
+def _ranked(
+    model: Explained, columns: Sequence[Column], order: Sequence[str], rows: Places, clock: _Clock
+) -> list[Column] | None:
+    """Columns by what they are worth; None: there is no time to find out of any."""
+    is_known = {c.name for c in columns} <= set(order)
+    if is_known or clock.affords(3.0 * len(columns) * MOVED_ROWS * clock.row_s):
+        return by_worth(model, columns, order, rows, rows[::-1])
+    return ranked_columns(columns, order) if order else None
 
 
 def _multiple(n: int, of: int) -> int:

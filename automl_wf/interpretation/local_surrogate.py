@@ -12,14 +12,14 @@ from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidInput
 from automl_wf.interpretation.explained import Explained, Floats, Places, Predict, units_to_explain
-from automl_wf.interpretation.shapley import as_frame, stack
+from automl_wf.interpretation.shapley import MAX_PREDICTIONS, as_frame, stack
 
 #: Width of the kernel, times the root of the number of columns: that of the authors' own program.
 KERNEL_WIDTH = 0.75
 #: Strength of the ridge penalty.
 PENALTY = 1.0
-#: Neighbours of a row at most, and predictions for all rows together.
-MAX_NEIGHBOURS, MAX_PREDICTIONS = 500, 200_000
+#: Neighbours of a row at most.
+MAX_NEIGHBOURS = 500
 INTERCEPT, FIDELITY = "intercept", "local_r2"
 
 
@@ -34,6 +34,7 @@ def local_surrogate(
     order: Sequence[str] = (),
     max_single: int | None = None,
     n_threads: int = 1,
+    max_predictions: int = MAX_PREDICTIONS,
 ) -> pd.DataFrame:
     """Fit a weighted ridge regression around each row.
 
@@ -60,6 +61,8 @@ def local_surrogate(
         Columns that stand alone; the others are one group. None: all.
     n_threads : int, default=1
         Batches that are predicted at a time.
+    max_predictions : int, default=80000
+        Predictions for all rows together, but at least two neighbours for each coefficient.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def local_surrogate(
         n_threads=n_threads,
     )
     units = units_to_explain(model, table.n_rows, order, max_single)
-    n_neighbours = _n_neighbours(table.n_rows, len(units))
+    n_neighbours = max(min(max_predictions // max(table.n_rows, 1), MAX_NEIGHBOURS), 2 * (len(units) + 1))
     rng = np.random.default_rng(seed)
     # The first neighbour of each row is the row itself
     kept = rng.random((table.n_rows, n_neighbours, len(units))) < rng.random((table.n_rows, n_neighbours, 1))
@@ -111,11 +114,6 @@ def local_surrogate(
     frame = as_frame(lines, names, class_names, pd.RangeIndex(table.n_rows) if index is None else index)
     frame.attrs = {"n_neighbours": n_neighbours, "kernel_width": float(width), "n_background": background.n_rows}
     return frame
-
-
-def _n_neighbours(n_rows: int, n_units: int) -> int:
-    """As many as the predictions allow, but several for each coefficient."""
-    return max(min(MAX_PREDICTIONS // max(n_rows, 1), MAX_NEIGHBOURS), 4 * (n_units + 1))
 
 
 def _predict(model: Explained, kept: Any, others: Places, units: Sequence[tuple[int, ...]]) -> Floats:

@@ -27,6 +27,8 @@ CONFIDENCE = 0.95
 #: Cells of a fold's rows, repeated once per shuffle, that are held in memory at a time.
 _MAX_CELLS = 4_000_000
 _MIN_ROWS = 50
+#: Rows predicted to learn what one costs, and how wrong that may be: many cost less each, but shuffling takes time too.
+_PROBE, _MARGIN = 200, 1.3
 #: Shuffled columns are predicted together up to this many rows: a call costs more than a few rows do.
 _ROWS_PER_CALL = 2000
 
@@ -227,6 +229,38 @@ def permutation_importance(
     measured = _measure(folds, table, columns, n_together, n_repeats, seed, budget, n_together * column_s)
     base = float(np.mean([f.base_score for f in folds])) if folds else None
     return Importances(measured, base, sum(len(f.y) for f in folds), len(folds), n_repeats)
+
+
+def affordable_rows(
+    predictors: Sequence[Predictor], table: Table, n_columns: int, *, n_repeats: int, budget: Budget, max_rows: int
+) -> int:
+    """Held-out rows with which all columns are measured in the time: rather all of them roughly than a few well.
+
+    Parameters
+    ----------
+    predictors, table
+        As for `permutation_importance`; a few rows of the first fold are predicted to learn what one costs.
+    n_columns, n_repeats : int
+        Columns to measure, and shuffles of each per fold.
+    budget : Budget
+        The time.
+    max_rows : int
+        What more time would not add to.
+
+    Returns
+    -------
+    int
+        `max_rows` without a limit; else as many as fit, at least one (each fold takes 50 in any case).
+    """
+    if not budget.is_limited or not predictors or n_columns == 0:
+        return max_rows
+    predict, rows = predictors[0]
+    some = table.take(rows[:_PROBE])
+    began = time.perf_counter()
+    predict(some)
+    row_s = (time.perf_counter() - began) / max(some.n_rows, 1)
+    n_predictions = max(budget.left(), 0.0) / max(_MARGIN * row_s, 1e-12)
+    return min(max(int(n_predictions / (n_columns * n_repeats + 1)), 1), max_rows)
 
 
 def _measure(

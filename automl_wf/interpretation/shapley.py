@@ -38,6 +38,8 @@ from automl_wf.interpretation.explained import (
 MIXTURES = 40_000
 #: Whole predictions that explaining many rows may take, and background rows that a row is compared with at most.
 MAX_PREDICTIONS, MAX_BACKGROUND = 80_000, 50
+#: Work that it may take, in comparisons of cells by trees, and what a prediction takes beside its trees.
+MAX_COMPARISONS, COMPARISONS_BESIDE = 600_000_000, 1_500
 #: |base value + values − prediction| may be at most this times max(1, max|prediction|).
 TOLERANCE = 1e-9
 BASE_VALUE = "base_value"
@@ -162,6 +164,7 @@ def shapley_values(
     max_single: int | None = None,
     n_threads: int = 1,
     slices: Sequence[Predict] = (),
+    n_ways: int = 2,
 ) -> pd.DataFrame:
     """Explain predictions by Shapley values of the input columns.
 
@@ -188,6 +191,8 @@ def shapley_values(
     slices : sequence of callable, default=()
         Cheaper functions whose mean is `predict`; each compares with its share of the background rows, of which there
         must be a multiple.
+    n_ways : {1, 2}, default=2
+        Whether each order of the columns is gone both ways.
 
     Returns
     -------
@@ -205,8 +210,8 @@ def shapley_values(
     Notes
     -----
     For each background row the columns become known in a random order, forwards and backwards: 2 (d − 1) mixtures of
-    both rows for d columns, fewer where cells are equal. The values are exact, with respect to this background, for
-    models in which at most two columns interact; the sum always is.
+    both rows for d columns, fewer where cells are equal. Gone both ways the values are exact, with respect to this
+    background, for models in which at most two columns interact; gone one way, for additive ones. The sum always is.
 
     References
     ----------
@@ -227,7 +232,7 @@ def shapley_values(
     units = units_to_explain(model, table.n_rows, order, max_single)
     rows = np.arange(table.n_rows)
     known = np.arange(table.n_rows, table.n_rows + background.n_rows)
-    values, base, predictions = walk_values(model, rows, known, [p for _, p in units], seed=seed)
+    values, base, predictions = walk_values(model, rows, known, [p for _, p in units], seed=seed, n_ways=n_ways)
     if slices:
         # What they should sum to is what the whole model says, not what the slices do
         predictions = model(rows)
@@ -235,7 +240,7 @@ def shapley_values(
     assert np.all(np.abs(lines.sum(axis=1) - predictions) <= TOLERANCE * max(1.0, np.abs(predictions).max(initial=0.0)))
     names = [*(name for name, _ in units), BASE_VALUE]
     frame = as_frame(lines, names, class_names, pd.RangeIndex(table.n_rows) if index is None else index)
-    frame.attrs = {"n_background": len(known), "max_evals": max_evals(len(units), len(known))}
+    frame.attrs = {"n_background": len(known), "max_evals": max_evals(len(units), len(known), n_ways)}
     return frame
 
 
@@ -249,13 +254,34 @@ def as_frame(lines: Floats, names: Sequence[str], class_names: Sequence[Any] | N
     return pd.DataFrame(lines.transpose(0, 2, 1).reshape(-1, len(names)), index=both, columns=list(names))
 
 
-def max_evals(n_players: int, n_background: int) -> int:
-    """Most predictions that the values of one row take: both directions past each background row."""
-    return 1 + 2 * max(n_players - 1, 0) * n_background
+def max_evals(n_players: int, n_background: int, n_ways: int = 2) -> int:
+    """Most predictions that the values of one row take: one way or both past each background row."""
+    return 1 + n_ways * max(n_players - 1, 0) * n_background
 
 
-def affordable_background(n_rows: int, n_players: int, n_slices: int = 1) -> int:
-    """Background rows for which so many rows take at most `MAX_PREDICTIONS` predictions, but at least one a slice.
+@dataclass(frozen=True)
+class Effort:
+    """How thoroughly rows are explained.
+
+    Parameters
+    ----------
+    n_background : int
+        Rows that each is compared with.
+    n_ways : {1, 2}
+        Whether each order of the columns is gone both ways.
+    """
+
+    n_background: int
+    n_ways: int = 2
+
+
+def affordable_predictions(n_comparisons: int) -> int:
+    """Whole predictions that explanations may take of a model whose trees compare so many cells for each."""
+    return min(MAX_PREDICTIONS, MAX_COMPARISONS // (n_comparisons + COMPARISONS_BESIDE))
+
+
+def affordable(n_rows: int, n_players: int, n_slices: int = 1, n_comparisons: int = 0) -> Effort:
+    """The effort that a number of rows affords: it follows from sizes alone, so that another machine does the same.
 
     Parameters
     ----------
@@ -263,15 +289,19 @@ def affordable_background(n_rows: int, n_players: int, n_slices: int = 1) -> int
         Rows to explain, and columns or groups of them.
     n_slices : int, default=1
         Slices of the model, each of which takes its share of the time of a whole prediction.
+    n_comparisons : int, default=0
+        Comparisons in the trees of the whole model that a prediction takes.
 
     Returns
     -------
-    int
-        Number of background rows, a multiple of the slices, at most 50 (or one a slice).
+    Effort
+        At most 50 background rows, a multiple of the slices, as `MAX_PREDICTIONS` and `MAX_COMPARISONS` allow; at
+        least one a slice, and one way where both would be too much even then.
     """
-    each = 2 * max(n_players - 1, 1) * max(n_rows, 1)
-    wanted = min(max(MAX_PREDICTIONS * n_slices // each, 1), MAX_BACKGROUND)
-    return max(wanted // n_slices, 1) * n_slices
+    predictions = affordable_predictions(n_comparisons) * n_slices
+    one_way = max(n_players - 1, 1) * max(n_rows, 1)
+    wanted = min(predictions // (2 * one_way), MAX_BACKGROUND) // n_slices
+    return Effort(max(wanted, 1) * n_slices, 2 if predictions >= 2 * one_way * n_slices else 1)
 
 
 def typical_rows(predictions: Floats, n: int) -> Places:
@@ -296,7 +326,7 @@ def typical_rows(predictions: Floats, n: int) -> Places:
 
 
 def walk_values(
-    model: Explained, rows: Places, background: Places, units: Sequence[tuple[int, ...]], *, seed: int
+    model: Explained, rows: Places, background: Places, units: Sequence[tuple[int, ...]], *, seed: int, n_ways: int = 2
 ) -> tuple[Floats, Floats, Floats]:
     """Walk from background rows to the rows to explain, unit by unit, in random orders and back.
 
@@ -311,6 +341,8 @@ def walk_values(
         Positions of the columns that become known together.
     seed : int
         Seed of the orders.
+    n_ways : {1, 2}, default=2
+        Whether each order is gone both ways.
 
     Returns
     -------
@@ -328,14 +360,19 @@ def walk_values(
     values, base = np.zeros((len(rows), len(units), n_outputs)), np.zeros(n_outputs)
     predictions = np.zeros((len(rows), n_outputs))
     for i, part in enumerate(slices):
-        found = _walk(part, rows, background[i :: len(slices)], units, [seed, i])
+        found = _walk(part, rows, background[i :: len(slices)], units, [seed, i], n_ways)
         for total, of_part in zip((values, base, predictions), found, strict=True):
             total += of_part / len(slices)
     return values, base, predictions
 
 
 def _walk(
-    model: Explained, rows: Places, background: Places, units: Sequence[tuple[int, ...]], seed: Sequence[int]
+    model: Explained,
+    rows: Places,
+    background: Places,
+    units: Sequence[tuple[int, ...]],
+    seed: Sequence[int],
+    n_ways: int,
 ) -> tuple[Floats, Floats, Floats]:
     """As `walk_values`, for one slice."""
     ends = model(np.concatenate([rows, background]).astype(np.intp))
@@ -345,13 +382,13 @@ def _walk(
     if len(units) == 0 or len(rows) == 0:
         return values, base, at_rows
     ranks = np.random.default_rng(seed).random((len(rows), len(background), len(units))).argsort(axis=2).argsort(axis=2)
-    step = max(MIXTURES // max_evals(len(units), len(background)), 1)
+    step = max(MIXTURES // max_evals(len(units), len(background), n_ways), 1)
     for start in range(0, len(rows), step):
         some = slice(start, start + step)
         n_some = len(rows[some])
         pairs = (rows[some].repeat(len(background)), np.tile(background, n_some))
         first, last = np.tile(at_background, (n_some, 1)), at_rows[some].repeat(len(background), axis=0)
-        moved = _moves(model, pairs, units, ranks[some].reshape(-1, len(units)), first, last)
+        moved = _moves(model, pairs, units, ranks[some].reshape(-1, len(units)), first, last, n_ways)
         values[some] = moved.reshape(n_some, len(background), *moved.shape[1:]).mean(axis=1)
     return values, base, at_rows
 
@@ -363,11 +400,12 @@ def _moves(
     ranks: NDArray[np.intp],
     first: Floats,
     last: Floats,
+    n_ways: int,
 ) -> Floats:
     """What each unit moves the prediction by between the rows of each pair, of shape (n_pairs, n_units, n_outputs).
 
     Units whose cells are equal in both rows move nothing and need no prediction: the others are walked over in the
-    order of their ranks, and in the opposite order.
+    order of their ranks and, going both ways, in the opposite order.
     """
     target, start = pairs
     differs = _differing(model, target, start, units)
@@ -376,14 +414,14 @@ def _moves(
     n_steps = differs.sum(axis=1)
     pair, known = np.nonzero(np.arange(1, len(units))[None, :] < n_steps[:, None])
     known = known + 1
-    is_known = np.concatenate([ranks[pair] < known[:, None], ranks[pair] >= (n_steps[pair] - known)[:, None]])
-    pair_twice = np.tile(pair, 2)
+    ways = [ranks[pair] < known[:, None], ranks[pair] >= (n_steps[pair] - known)[:, None]][:n_ways]
+    is_known, of_way = np.concatenate(ways), np.tile(pair, n_ways)
     sources: dict[int, Places] = {}
     for u, positions in enumerate(units):
-        source = np.where(is_known[:, u], target[pair_twice], start[pair_twice])
+        source = np.where(is_known[:, u], target[of_way], start[of_way])
         sources.update(dict.fromkeys(positions, source))
-    seen = model(start[pair_twice], sources).reshape(2, len(pair), first.shape[1])
-    path = np.zeros((2, len(target), len(units) + 1, first.shape[1]))
+    seen = model(start[of_way], sources).reshape(n_ways, len(pair), first.shape[1])
+    path = np.zeros((n_ways, len(target), len(units) + 1, first.shape[1]))
     path[:, :, 0] = first
     everywhere = np.arange(len(target))
     path[:, everywhere, n_steps] = last
@@ -392,9 +430,9 @@ def _moves(
     backwards = np.where(differs, n_steps[:, None] - 1 - ranks, 0)
     moved = sum(
         path[way, everywhere[:, None], steps + 1] - path[way, everywhere[:, None], steps]
-        for way, steps in enumerate((forwards, backwards))
+        for way, steps in enumerate((forwards, backwards)[:n_ways])
     )
-    result: Floats = np.where(differs[:, :, None], moved, 0.0) / 2.0
+    result: Floats = np.where(differs[:, :, None], moved, 0.0) / n_ways
     return result
 
 

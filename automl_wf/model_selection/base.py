@@ -224,6 +224,11 @@ class Learner(ABC):
         """Leaves of all trees in use; 0 for learners without trees."""
         return 0
 
+    @property
+    def n_trees(self) -> int:
+        """Trees in use; 0 for learners without trees."""
+        return 0
+
     def leaves(self, X: NDArray[np.float64]) -> NDArray[np.int64]:
         """Number of each row's leaf in each tree, unique among all, of shape (n_rows, n_trees); -1: not counted."""
         return np.empty((len(X), 0), dtype=np.int64)

@@ -130,6 +130,11 @@ class BoostedLearner(Learner):
         return self._n_rounds
 
     @property
+    def n_trees(self) -> int:
+        """Trees in use, one per round and raw score."""
+        return self._n_rounds * self.target_.n_raw
+
+    @property
     @abstractmethod
     def _n_grown(self) -> int:
         """Rounds that were grown."""

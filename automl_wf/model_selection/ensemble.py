@@ -574,6 +574,12 @@ class Blend:
         """Size of all members together."""
         return sum(m.n_parameters for m in self.members)
 
+    @property
+    def n_comparisons(self) -> int:
+        """Comparisons that one row takes on its way down all trees, as if these were balanced: what it costs."""
+        learners = [learner for member in self.members for _, learner in member.parts if learner.n_trees]
+        return round(sum(x.n_trees * math.log2(max(x.n_parameters / x.n_trees, 2.0)) for x in learners))
+
     def predict(self, table: Table) -> Floats:
         """Predict rows.
 

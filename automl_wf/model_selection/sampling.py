@@ -190,6 +190,11 @@ class SampledLearner(Learner):
         return self.inner.n_rounds
 
     @property
+    def n_trees(self) -> int:
+        """Trees in use."""
+        return self.inner.n_trees
+
+    @property
     def n_leaves(self) -> int:
         """Leaves of all trees in use."""
         return self.inner.n_leaves

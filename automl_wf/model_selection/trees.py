@@ -82,6 +82,11 @@ class TreeLearner(Learner):
         return total / len(self.trees_)
 
     @property
+    def n_trees(self) -> int:
+        """Trees in use."""
+        return len(self.trees_)
+
+    @property
     def n_leaves(self) -> int:
         """Leaves of all trees."""
         return sum(int(tree.n_leaves) for tree in self.trees_)

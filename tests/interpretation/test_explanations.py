@@ -13,8 +13,11 @@ import pandas as pd
 import pytest
 
 from automl_wf.core.budget import Budget
+from automl_wf.core.metrics import resolve_scoring
 from automl_wf.core.table import Table
+from automl_wf.core.tasks import Task
 from automl_wf.estimator import WorkflowEstimator
+from automl_wf.interpretation import interpret
 from automl_wf.interpretation.explained import Explained
 from automl_wf.interpretation.explanations import BASELINE, BRIEF, FULL, Explanations, explain_final
 
@@ -26,7 +29,7 @@ def run(model: Explained, budget: Budget | None = None, is_small: bool = True) -
     n = model.rows.n_rows
     splits = [(np.arange(n // 2), np.arange(n // 2, n))]
     return explain_final(
-        model, columns, columns[-1:], table=model.rows, splits=splits, is_small=is_small, seed=0,
+        model, [c.name for c in columns], columns[-1:], table=model.rows, splits=splits, is_small=is_small, seed=0,
         budget=Budget() if budget is None else budget,
     )  # fmt: skip
 
@@ -76,6 +79,40 @@ def test_what_does_not_fit_the_time_says_so(
     assert found.partial_dependence.status == "measured"
     assert found.interactions.status == "not run: no time"
     assert found.rules.status == "measured"
+
+
+def test_importances_leave_time_for_the_rest(
+    numbers: Callable[..., pd.DataFrame], explained: Callable[..., Explained]
+) -> None:
+    """Sixty slow columns would take more than there is: they are measured on fewer rows, and the rest still fits."""
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(400, 60)), columns=[f"x{i}" for i in range(60)])
+
+    def slow(table: Table) -> np.ndarray:
+        time.sleep(table.n_rows * 2e-5)
+        return np.asarray(table.cells[59] + 0.1 * table.cells[0])
+
+    model = explained(frame, slow)
+    rows = np.arange(400)
+    y = slow(model.rows)
+    found = interpret(
+        [(slow, rows)], model.rows, y, None, None, resolve_scoring("r2", Task.REGRESSION), range(60),
+        budget=Budget(1.0), final=model,
+    )  # fmt: skip
+    assert found.not_run == ()
+    assert found.n_rows < 400
+    assert found.shap is not None
+    assert found.shap.status == found.partial_dependence.status == found.rules.status == "measured"
+    assert found.importances[0].column == found.shap.effects[0].column == "x59"
+
+
+def test_columns_of_unknown_importance_are_ordered_by_what_they_move(
+    numbers: Callable[..., pd.DataFrame], explained: Callable[..., Explained]
+) -> None:
+    model = explained(numbers(100, 8), lambda t: t.cells[6] + 0.1 * t.cells[3])
+    found = explain_final(
+        model, ["a"], (), table=model.rows, splits=(), is_small=True, seed=0, budget=Budget()
+    )  # fmt: skip
+    assert [drawn.column for drawn in found.partial_dependence.columns][:2] == ["g", "d"]
 
 
 def test_the_baseline_is_not_explained(

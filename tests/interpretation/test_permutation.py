@@ -13,7 +13,7 @@ from automl_wf.core.schema import Column, ColumnKind, Schema
 from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.interpretation import interpret
-from automl_wf.interpretation.permutation import permutation_importance, with_shuffled
+from automl_wf.interpretation.permutation import affordable_rows, permutation_importance, with_shuffled
 
 KINDS = (ColumnKind.NUMERIC, ColumnKind.CATEGORICAL, ColumnKind.DATETIME, ColumnKind.NUMERIC)
 NAMES = ("x", "s", "t", "noise")
@@ -185,6 +185,22 @@ def test_shuffling_shares_all_other_columns(position):
         before, after = before.codes, after.codes
     np.testing.assert_array_equal(after, before[::-1])
     assert shuffled.n_rows == 10
+
+
+def test_rows_are_as_many_as_make_all_columns_fit():
+    table = _table(4000)
+
+    def slow(t):
+        time.sleep(2e-5 * t.n_rows)
+        return _value(t)
+
+    given = {"n_repeats": 3, "max_rows": 2000}
+    assert affordable_rows([(slow, np.arange(4000))], table, 20, budget=Budget(), **given) == 2000
+    # 61 passes over the rows, at 20 microseconds each and a margin
+    rows = affordable_rows([(slow, np.arange(4000))], table, 20, budget=Budget(0.5), **given)
+    assert 150 < rows <= 0.5 / (61 * 2e-5 * 1.3)
+    assert affordable_rows([(slow, np.arange(4000))], table, 20, budget=Budget(0.0), **given) == 1
+    assert affordable_rows([], table, 20, budget=Budget(1.0), **given) == 2000
 
 
 # --- interpret

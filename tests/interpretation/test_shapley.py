@@ -19,8 +19,8 @@ from automl_wf.interpretation import explained, shapley
 from automl_wf.interpretation.explained import Explained
 from automl_wf.interpretation.shapley import (
     MAX_PREDICTIONS,
-    affordable_background,
-    max_evals,
+    Effort,
+    affordable,
     shapley_summary,
     shapley_values,
     stack,
@@ -256,15 +256,27 @@ def test_no_rows_and_no_background() -> None:
         shapley_values(additive, rows, background.take(slice(0, 0)), class_names=None, seed=0)
 
 
-def test_more_rows_have_a_smaller_background() -> None:
-    assert affordable_background(1, 21) == 50
-    sizes = [affordable_background(n, 21) for n in (10, 100, 1000)]
+def test_one_way_is_exact_for_additive_models() -> None:
+    rows, background = make_tables()
+    values = shapley_values(additive, rows, background, class_names=None, seed=0, n_ways=1)
+    np.testing.assert_allclose(values.iloc[:, :-1], effects(rows) - effects(background).mean(axis=0), atol=1e-12)
+    assert values.attrs["max_evals"] == 1 + 3 * 20
+    bent = shapley_values(entangled, rows, background, class_names=["x", "y", "z"], seed=0, n_ways=1)
+    np.testing.assert_allclose(bent.sum(axis=1), entangled(rows).ravel(), rtol=0, atol=1e-9)
+
+
+def test_more_rows_and_larger_models_have_a_smaller_background() -> None:
+    assert affordable(1, 21) == Effort(50)
+    sizes = [affordable(n, 21).n_background for n in (10, 100, 1000)]
     assert sizes == sorted(sizes, reverse=True)
-    assert affordable_background(10**6, 21) == 1
-    assert affordable_background(10**6, 21, 5) == 5
-    assert affordable_background(1, 21, 3) == 48
-    assert affordable_background(1000, 21, 5) == 5 * affordable_background(1000, 21)
-    assert 1000 * max_evals(21, affordable_background(1000, 21)) <= MAX_PREDICTIONS + 1000
+    assert affordable(1000, 21) == Effort(MAX_PREDICTIONS // 40_000)
+    assert affordable(1000, 21, 5) == Effort(5 * affordable(1000, 21).n_background)
+    assert affordable(1, 21, 3) == Effort(48)
+    # Twelve thousand trees of five leaves: one row to compare with, and one way
+    assert affordable(1000, 21, 1, 28_000) == Effort(1, 1)
+    assert affordable(100, 21, 1, 28_000).n_background > 1
+    assert affordable(1000, 21, 5, 12_000) == Effort(5)
+    assert affordable(10**6, 21, 5) == Effort(5, 1)
 
 
 def test_typical_rows_are_spread_over_the_predictions() -> None:

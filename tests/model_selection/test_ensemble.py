@@ -316,6 +316,14 @@ def test_blend_applies_the_temperature_at_the_end() -> None:
     assert Blend((member,), Postprocess(temperature=2.0)).predict(table) == pytest.approx(np.array([[1 / 3, 2 / 3]]))
 
 
+def test_comparisons_are_counted_down_all_trees() -> None:
+    forest, boosted, line = (
+        SimpleNamespace(n_trees=t, n_parameters=p) for t, p in ((10, 10 * 1024), (100, 100 * 4), (0, 7))
+    )
+    members = tuple(Member("m", "tree_based", {}, 1.0, ((CountingView(0.0), x),)) for x in (forest, boosted, line))
+    assert Blend(members).n_comparisons == 10 * 10 + 100 * 2
+
+
 def test_slices_have_the_prediction_as_their_mean() -> None:
     blend = _blend([CountingView(0.0), CountingView(1.0)])
     table = SimpleNamespace(X=np.array([[1.0], [5.0]]))
