@@ -604,11 +604,12 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Singh and Guestrin (2016), "Why should I trust you?".
         """
         from automl_wf.interpretation.explained import MAX_SINGLE
-        from automl_wf.interpretation.local_surrogate import local_surrogate
+        from automl_wf.interpretation.local_surrogate import MAX_NEIGHBOURS, local_surrogate
         from automl_wf.interpretation.shapley import (
             Effort,
             affordable,
             affordable_predictions,
+            max_evals,
             shapley_values,
             typical_rows,
         )
@@ -630,17 +631,18 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         }
         if method == "lime":
             most = affordable_predictions(blend.n_comparisons)
-            return local_surrogate(blend.predict, table, reference, max_predictions=most, **settings)
+            predict = self.best_estimator_.predictor_of_many(min(most, table.n_rows * MAX_NEIGHBOURS))
+            return local_surrogate(predict, table, reference, max_predictions=most, **settings)
         slices = blend.slices()
         n_units = min(len(self.schema_.used), MAX_SINGLE + 1)
         effort = affordable(table.n_rows, n_units, len(slices), blend.n_comparisons)
         if n_background is not None:
             effort = Effort(n_background)
         chosen = typical_rows(blend.predict(reference), effort.n_background)
-        shared = slices if len(chosen) % len(slices) == 0 else ()
-        return shapley_values(
-            blend.predict, table, reference.take(chosen), slices=shared, n_ways=effort.n_ways, **settings
-        )
+        shared = slices if len(slices) > 1 and len(chosen) % len(slices) == 0 else ()
+        n_whole = 0 if shared else table.n_rows * max_evals(n_units, len(chosen), effort.n_ways)
+        predict = self.best_estimator_.predictor_of_many(n_whole)
+        return shapley_values(predict, table, reference.take(chosen), slices=shared, n_ways=effort.n_ways, **settings)
 
     def counterfactuals(
         self, X: Any, *, target: Any = None, keep: list[str] | None = None, max_rows: int = 20

@@ -10,7 +10,8 @@ import pytest
 from sklearn.base import clone, is_classifier, is_regressor
 
 from automl_wf import WorkflowClassifier, WorkflowRegressor
-from automl_wf.exceptions import InvalidParameter, MissingColumns
+from automl_wf.exceptions import InvalidParameter, MissingColumns, NotExportable
+from automl_wf.model_selection import pipeline as module
 from automl_wf.model_selection.pipeline import FittedPipeline
 
 
@@ -76,3 +77,22 @@ def test_dates_of_other_dtypes_predict_alike(classifier: WorkflowClassifier, mix
     np.testing.assert_array_equal(
         classifier.best_estimator_.predict_raw(later), classifier.best_estimator_.predict_raw(X[:20])
     )
+
+
+def test_many_rows_are_predicted_by_the_graph_where_that_pays(
+    quick_settings: dict[str, Any], mixed_table: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    X, y = mixed_table
+    pipeline = WorkflowClassifier(**quick_settings, estimators=["lightgbm"]).fit(X, y).best_estimator_
+    table = pipeline.read(X)
+    assert pipeline.blend.n_comparisons > 0
+    assert pipeline.predictor_of_many(10) == pipeline.blend.predict
+    predict = pipeline.predictor_of_many(10**9)
+    assert predict != pipeline.blend.predict
+    np.testing.assert_allclose(predict(table), pipeline.blend.predict(table), rtol=0, atol=1e-9)
+
+    def fail(*_: Any) -> None:
+        raise NotExportable("a model of the user's own")
+
+    monkeypatch.setattr(module, "build_graph", fail)
+    assert pipeline.predictor_of_many(10**9) == pipeline.blend.predict
