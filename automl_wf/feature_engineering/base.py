@@ -64,6 +64,38 @@ def class_words(code: int) -> str:
     return f"share of class number {code}"
 
 
+class Described:
+    """What follows from the features that a matrix has."""
+
+    #: One per column of the matrix; names are unique.
+    features: Any
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the matrix; at least 1."""
+        return len(self.features)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Unique names of the columns."""
+        return tuple(f.name for f in self.features)
+
+    @property
+    def parents(self) -> tuple[tuple[str, ...], ...]:
+        """Input columns that each column is made of."""
+        return tuple(f.parents for f in self.features)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kind of each column, as in `Feature`."""
+        return tuple(f.kind for f in self.features)
+
+    @property
+    def categorical(self) -> tuple[int, ...]:
+        """Places of native category codes."""
+        return tuple(i for i, f in enumerate(self.features) if f.kind == "code")
+
+
 class FeatureTransformer(TransformerMixin, BaseEstimator, ABC, Generic[B]):  # type: ignore[misc]
     """A deterministic function of one block of columns, possibly learnt from rows."""
 

@@ -15,7 +15,7 @@ from automl_wf.core.schema import Column, ColumnKind, Edge, Schema
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.feature_engineering.arithmetic import Arithmetic
-from automl_wf.feature_engineering.base import Block, Feature, FeatureTransformer, Numbers, seen_levels
+from automl_wf.feature_engineering.base import Block, Described, Feature, FeatureTransformer, Numbers, seen_levels
 from automl_wf.feature_engineering.category_codes import CategoryCodes
 from automl_wf.feature_engineering.civil_time import varying_parts
 from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
@@ -100,7 +100,7 @@ class Step:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedView:
+class FittedView(Described):
     """A recipe after `fit`: turns any table of the same schema into a matrix.
 
     Parameters
@@ -122,31 +122,6 @@ class FittedView:
     features: tuple[Feature, ...]
     order: Literal["C", "F"]
     anchor: tuple[int, Edge]
-
-    @property
-    def n_features(self) -> int:
-        """Columns of the matrix; at least 1."""
-        return len(self.features)
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Unique names of the columns."""
-        return tuple(f.name for f in self.features)
-
-    @property
-    def parents(self) -> tuple[tuple[str, ...], ...]:
-        """Input columns that each column is made of."""
-        return tuple(f.parents for f in self.features)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Kind of each column, as in `Feature`."""
-        return tuple(f.kind for f in self.features)
-
-    @property
-    def categorical(self) -> tuple[int, ...]:
-        """Places of native category codes."""
-        return tuple(i for i, f in enumerate(self.features) if f.kind == "code")
 
     def transform(self, table: Table) -> Numbers:
         """Features of new rows.

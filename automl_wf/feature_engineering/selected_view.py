@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_wf.core.table import Table
-from automl_wf.feature_engineering.base import Feature, Numbers
+from automl_wf.feature_engineering.base import Described, Feature, Numbers
 from automl_wf.feature_engineering.gains import draw_rows
 from automl_wf.feature_engineering.relevance import METHODS, THRESHOLDS, Judged
 
@@ -28,7 +28,7 @@ _DISCRETE = ("indicator", "code", "level", "word")
 
 
 @dataclass(frozen=True, eq=False)
-class SelectedView:
+class SelectedView(Described):
     """Some features of a fitted view.
 
     Parameters
@@ -57,34 +57,9 @@ class SelectedView:
         return tuple(self.whole.features[j] for j in self.kept)
 
     @property
-    def n_features(self) -> int:
-        """Columns of the matrix; at least 1."""
-        return len(self.kept)
-
-    @property
     def n_made(self) -> int:
         """Columns that are held while the view is made: those of the whole view, and its own."""
         return self.whole.n_features + self.n_features
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Unique names of the columns."""
-        return tuple(f.name for f in self.features)
-
-    @property
-    def parents(self) -> tuple[tuple[str, ...], ...]:
-        """Input columns that each column is made of."""
-        return tuple(f.parents for f in self.features)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Kind of each column, as in `Feature`."""
-        return tuple(f.kind for f in self.features)
-
-    @property
-    def categorical(self) -> tuple[int, ...]:
-        """Places of native category codes."""
-        return tuple(i for i, f in enumerate(self.features) if f.kind == "code")
 
     @property
     def dropped(self) -> list[tuple[Feature, str]]:
