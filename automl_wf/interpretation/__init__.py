@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_wf.core.budget import Budget
+from automl_wf.core.costs import DecisionRule
 from automl_wf.core.metrics import Codes, Floats, Scoring
 from automl_wf.core.table import Table
 from automl_wf.interpretation.boundary import Boundary
@@ -107,7 +108,7 @@ def interpret(
     seed: int = 0,
     budget: Budget | None = None,
     max_rows: int = 2000,
-    threshold: float | None = None,
+    threshold: DecisionRule = None,
     final: Explained | None = None,
     splits: Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]] = (),
 ) -> Interpretation:
@@ -125,8 +126,8 @@ def interpret(
         Asked before each column and each explanation. None: no limit.
     max_rows : int, default=2000
         Held-out rows used, fewer where that makes all columns fit into the time.
-    threshold : float or None, default=None
-        Decision threshold for class 1.
+    threshold : float, Costs or None, default=None
+        What a class is decided on by, as for `decide`.
     final : Explained or None, default=None
         The final model and reference rows. None: only importances.
     splits : sequence of (ndarray, ndarray), default=()

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl_wf.core.costs import DecisionRule
 from automl_wf.core.schema import Column
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.tasks import Task
@@ -262,7 +263,7 @@ def counterfactual_table(
     *,
     task: Task,
     classes: Sequence[Any] | None,
-    threshold: float | None = None,
+    threshold: DecisionRule = None,
     target: Any = None,
     keep: Sequence[str] = (),
     order: Sequence[str] = (),
@@ -283,8 +284,8 @@ def counterfactual_table(
         What is predicted.
     classes : sequence or None
         Class labels in the order of the probabilities.
-    threshold : float or None, default=None
-        Probability from which class 1 of two is said.
+    threshold : float, Costs or None, default=None
+        What a class is decided on by, as for `decide`.
     target : object, default=None
         The class to reach, or a value to come to from whichever side. None: the most probable other class, or the mean
         prediction of the rows seen.

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_wf.core.coerce import MISSING_TIME
+from automl_wf.core.costs import DecisionRule
 from automl_wf.core.metrics import decide
 from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.core.table import Cells, Strings, Table
@@ -55,8 +56,8 @@ class Explained:
         What is predicted.
     classes : tuple of str
         Class labels as text; empty without classes.
-    threshold : float or None, default=None
-        Probability from which class 1 of two is predicted.
+    threshold : float, Costs or None, default=None
+        What a class is decided on by, as for `decide`.
     n_threads : int, default=1
         Batches that are predicted at a time; the result does not depend on it.
     is_baseline : bool, default=False
@@ -69,7 +70,7 @@ class Explained:
     rows: Table
     task: Task
     classes: tuple[str, ...] = ()
-    threshold: float | None = None
+    threshold: DecisionRule = None
     n_threads: int = 1
     is_baseline: bool = False
     parts: tuple[Predict, ...] = ()

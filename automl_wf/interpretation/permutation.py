@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from automl_wf.core.budget import Budget
+from automl_wf.core.costs import DecisionRule
 from automl_wf.core.metrics import Codes, Floats, Scoring
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.tasks import Task
@@ -159,7 +160,7 @@ def permutation_importance(
     seed: int,
     budget: Budget,
     max_rows: int = 2000,
-    threshold: float | None = None,
+    threshold: DecisionRule = None,
 ) -> Importances:
     """Measure how far the score falls when one input column is shuffled among held-out rows.
 
@@ -186,8 +187,8 @@ def permutation_importance(
         Asked before each column, or before each few where rows are few.
     max_rows : int, default=2000
         Held-out rows used, over all folds.
-    threshold : float or None, default=None
-        Decision threshold for class 1.
+    threshold : float, Costs or None, default=None
+        What a class is decided on by, as for `decide`.
 
     Returns
     -------

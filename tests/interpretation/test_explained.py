@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from automl_wf.core.costs import Costs
 from automl_wf.core.frame import learn_schema
 from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
@@ -83,6 +84,12 @@ def test_classes_are_decided_as_predict_does(explained: Callable[..., Explained]
     model = explained(FRAME, lambda t: np.zeros((t.n_rows, 2)), Task.BINARY, threshold=0.3)
     assert model.decide(np.array([[0.29], [0.3], [0.9]])).tolist() == [0, 1, 1]
     assert explained(FRAME, lambda t: t, Task.BINARY).decide(np.array([[0.5], [0.6]])).tolist() == [0, 1]
+
+
+def test_classes_are_decided_by_costs_where_there_are_any(explained: Callable[..., Explained]) -> None:
+    dear = Costs(((0.0, 1.0, 1.0), (1.0, 0.0, 1.0), (9.0, 9.0, 0.0)))
+    model = explained(FRAME, lambda t: t, Task.MULTICLASS, threshold=dear)
+    assert model.decide(np.array([[0.6, 0.1, 0.3], [0.95, 0.04, 0.01]])).tolist() == [2, 0]
 
 
 def test_effects_of_an_additive_classifier_add_up_on_log_odds(explained: Callable[..., Explained]) -> None:
