@@ -24,8 +24,6 @@ from automl_wf.model_selection.sampling import learner_of
 #: Above this many rows a fold is fitted with all threads, one after the other, to hold one at a time in memory; below,
 #: folds run side by side with one thread each, which costs the same alone and far less beside other work.
 MAX_PARALLEL_ROWS = 200_000
-#: From this many rows on a fold that would run alone has all threads.
-MIN_SHARED_ROWS = 10_000
 #: A feature view may take this share of the time of the search; one that would take more is not tried.
 FEATURE_SHARE = 0.25
 #: Up to this many rows folds run in turn: their rounds are so short that threads would only wait for the interpreter.
@@ -240,12 +238,6 @@ class Objective:
         self, spec: ModelSpec, configuration: Configuration, batch: list[int], n_left: int, budget: Budget
     ) -> list[Learner]:
         side_by_side = len(self.cache.y) <= MAX_PARALLEL_ROWS and len(batch) > 1
-        if side_by_side and self._leaves_threads_idle(spec, len(batch), budget):
-            waves, to_come = math.ceil(len(batch) / self.n_jobs), math.ceil((n_left - len(batch)) / self.n_jobs)
-            share = budget.share((waves - 1) / (waves + to_come))
-            paired = self._fit_batch(spec, configuration, batch[:-1], len(batch) - 1, share)
-            last = self._fit(spec, configuration, batch[-1], budget.share(1.0 / (1 + to_come)), self.n_jobs)
-            return [*paired, last]
         if not side_by_side:
             done = []
             for i, fold in enumerate(batch):
@@ -266,15 +258,6 @@ class Objective:
                 delayed(self._fit)(spec, configuration, fold, seconds, 1) for fold in batch
             )
         return list(fitted)
-
-    def _leaves_threads_idle(self, spec: ModelSpec, n_folds: int, budget: Budget) -> bool:
-        """Whether the last of the folds would run alone, and is worth all threads: trees of many rows, by the clock.
-
-        Without a clock nothing may depend on the number of threads, not even the order in which numbers are added up.
-        """
-        is_alone = self.n_jobs > 1 and n_folds > self.n_jobs and n_folds % self.n_jobs == 1
-        is_long = len(self.cache.y) > MIN_SHARED_ROWS and spec.family == "tree_based"
-        return is_alone and is_long and budget.is_limited
 
     def _fit(
         self, spec: ModelSpec, configuration: Configuration, fold: int, budget: Budget | float | None, n_threads: int

@@ -135,9 +135,9 @@ class FoldCache:
         Seed of whatever the recipes draw.
     memory_limit : float
         Bytes that kept matrices may take; beyond, they are computed again when asked for. Where a matrix of all rows
-        would take more than a quarter of it, models learn from as many rows as fit, drawn at random.
+        would take more than a quarter of it, models learn from as many rows as fit, drawn at random, `whole` too.
     max_rows : int or None
-        Rows that models learn from in a fold at most, drawn at random; None: all. Of `whole` there are always all.
+        Rows that models learn from in a fold at most, drawn at random; None: all. It does not bind `whole`.
     has_classes : bool
         Whether rows are drawn class by class, so that each keeps its share.
     """
@@ -188,10 +188,10 @@ class FoldCache:
             with self._one_thread():
                 data = self._compute(fold, view)
             seconds = time.perf_counter() - start
-            self._seconds[view] = max(self._seconds.get(view, 0.0), seconds)
-            self._spent[key] = seconds
             size = data.X_train.nbytes + data.X_valid.nbytes
             with self._lock:
+                self._seconds[view] = max(self._seconds.get(view, 0.0), seconds)
+                self._spent[key] = seconds
                 if self._bytes + size <= self._memory_limit:
                     self._bytes += size
                     self._kept[key] = data
@@ -292,10 +292,9 @@ class FoldCache:
         return FoldData(fitted, taught, X_train, fitted.transform(self.table.take(valid)), derived)
 
     def _fit_transform(self, recipe: Any, rows: Rows, seed: int) -> tuple[Any, NDArray[np.float64]]:
-        if len(rows) == len(self.y):
-            return recipe.fit_transform(self.table, self.y, self.weight, seed=seed, group=self._units)  # type: ignore[no-any-return]
         weight, units = _take(self.weight, rows), _take(self._units, rows)
-        return recipe.fit_transform(self.table.take(rows), self.y[rows], weight, seed=seed, group=units)  # type: ignore[no-any-return]
+        fitted, X = recipe.fit_transform(self.table.take(rows), self.y[rows], weight, seed=seed, group=units)
+        return fitted, X
 
     def _taught(self, view: str, fold: int) -> Rows:
         """The rows that teach: as many as time and memory allow, whole groups where there are any, in their order."""

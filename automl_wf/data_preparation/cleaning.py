@@ -53,11 +53,6 @@ class Rows:
     notes: tuple[str, ...] = ()
     n_given: int = 0
 
-    @property
-    def is_as_given(self) -> bool:
-        """Whether these are the rows of X, each once and in their order."""
-        return len(self.index) == self.n_given and bool((self.index == np.arange(self.n_given)).all())
-
 
 def arrange_rows(
     table: Table,

@@ -112,11 +112,3 @@ def test_a_table_of_few_possible_rows_is_learnt() -> None:
     X = pd.DataFrame({"a": rng.choice(list("uvw"), 400), "b": rng.choice(list("pq"), 400)})
     y = rng.random(400) < 0.15 + 0.5 * (X["a"] == "u") + 0.25 * (X["b"] == "p")
     assert _fit(X, y).best_score_ > 0.7
-
-
-def test_rows_that_stay_as_they_are_say_so() -> None:
-    long = np.arange(MAX_SORTED + 1.0).reshape(-1, 1)
-    y = np.arange(MAX_SORTED + 1)
-    assert arrange(long, y).is_as_given
-    assert not arrange(long, y, weight=np.r_[0.0, np.full(MAX_SORTED, 1.5)]).is_as_given
-    assert not arrange(FRAME, [1, 1, 0, 1]).is_as_given
