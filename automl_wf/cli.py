@@ -9,10 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
-from automl_wf.exceptions import InvalidInput, MissingDependency, PackageError, WorkflowError
+from automl_wf.core.frame import read_file
+from automl_wf.exceptions import InvalidInput, PackageError, WorkflowError
 
 if TYPE_CHECKING:
     from automl_wf.deployment import Package, Report
@@ -95,7 +95,7 @@ def fit(
     """Fit a model on a table and, with --export, write its package."""
     from automl_wf.estimator import WorkflowEstimator
 
-    table = _read_table(data)
+    table = read_file(data)
     missing = [name for name in (target, *filter(None, [group]), *(drop or ())) if name not in table.columns]
     if missing:
         raise InvalidInput(
@@ -233,19 +233,6 @@ def _package_of(path: Path) -> Path:
     from automl_wf.deployment.registry import VERSIONS, Registry
 
     return Registry(path).path() if (path / VERSIONS).is_dir() else path
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    is_parquet = path.suffix in (".parquet", ".pq")
-    try:
-        return pd.read_parquet(path) if is_parquet else pd.read_csv(path, low_memory=False)
-    except ImportError as error:
-        raise MissingDependency("Reading Parquet needs pyarrow: pip install pyarrow") from error
-    except FileNotFoundError as error:
-        raise InvalidInput(f"There is no file {path}.") from error
-    except (OSError, ValueError) as error:
-        kind = "Parquet" if is_parquet else "CSV"
-        raise InvalidInput(f"{path} cannot be read as {kind}: {type(error).__name__}: {error}") from error
 
 
 def _facts(model: WorkflowEstimator, package: Package | None) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from automl_wf.evaluation.scores import Held
 from automl_wf.exceptions import InvalidInput, InvalidParameter, WorkflowWarning
 from automl_wf.model_selection.pipeline import FittedPipeline
 from automl_wf.problem_definition import read_target
+from automl_wf.problem_definition.target import encode_labels
 from automl_wf.results import cv_results, feature_importances, feature_metadata, history, leaderboard, subject_of
 from automl_wf.workflow import FittedWorkflow, ModelDevelopmentWorkflow
 
@@ -554,16 +555,12 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             codes = read_target(y, self.task_.family, len(raw), type(self).__name__).values
             is_ranking = self.task_ is Task.RANKING
             return codes, raw, weight, np.zeros(len(raw), dtype=np.int64) if is_ranking and group is None else group
-        values = np.asarray(y).ravel()
-        if len(values) != len(raw):
+        codes = encode_labels(y, classes)
+        if len(codes) != len(raw):
             raise InvalidInput(
-                f"Found input variables with inconsistent numbers of samples: [{len(raw)}, {len(values)}]."
+                f"Found input variables with inconsistent numbers of samples: [{len(raw)}, {len(codes)}]."
             )
-        place = {label: i for i, label in enumerate(classes.tolist())}
-        unknown = sorted({repr(v) for v in values.tolist() if v not in place})
-        if unknown:
-            raise InvalidInput(f"y holds classes that were not in fit: {', '.join(unknown[:5])}.")
-        return np.array([place[v] for v in values.tolist()], dtype=np.int64), raw, weight, None
+        return codes, raw, weight, None
 
     def explain(
         self, X: Any, *, method: str = "shap", n_background: int | None = None, max_rows: int = 1000
@@ -692,7 +689,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             reference,
             task=self.task_,
             classes=None if self.problem_.classes is None else self.problem_.classes.tolist(),
-            threshold=blend.postprocess.threshold,
+            threshold=blend.postprocess.rule,
             target=target,
             keep=keep or [],
             order=[row.column for row in self.interpretation_.importances if row.mean is not None],

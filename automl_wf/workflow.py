@@ -358,7 +358,7 @@ class ModelDevelopmentWorkflow:
             rows = arrange_rows(data.table, data.target.values, data.weight, data.group, in_order=in_order)
             if problem.task is Task.RANKING:
                 rows = _by_query(rows)
-            table = data.table if rows.is_as_given else data.table.take(rows.index)
+            table = data.table.take(rows.index)
             n_folds = _forecast_folds(table, problem, self.budget, self.n_jobs, self.config["preset"])
             plan = prepare_data(
                 problem, data.table, rows, cv=self.config["cv"], n_folds=n_folds, seed=self.seed % 2**31
@@ -643,13 +643,13 @@ class ModelDevelopmentWorkflow:
                 n_repeats=_n_repeats(len(cache.y)),
                 seed=self.seed,
                 budget=self.budget.until_reserve(0.02 * (self.budget.seconds or 0.0)),
-                threshold=tuning.blend.postprocess.threshold,
+                threshold=tuning.blend.postprocess.rule,
                 final=Explained(
                     tuning.blend.predict,
                     table.take(slice(0, REFERENCE_ROWS)) if reference is None else reference,
                     problem.task,
                     () if problem.classes is None else tuple(map(str, problem.classes.tolist())),
-                    tuning.blend.postprocess.threshold,
+                    tuning.blend.postprocess.rule,
                     self.n_jobs,
                     is_baseline=all(m.name == "dummy" for m in tuning.blend.members),
                     parts=tuning.blend.slices(),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +25,7 @@ from automl_wf.exceptions import (
     InvalidInput,
     InvalidParameter,
     MissingColumns,
+    MissingDependency,
     UnknownCategory,
     UnknownCategoryWarning,
 )
@@ -128,6 +131,38 @@ def read_table(X: Any, schema: Schema, *, owner: str, on_unknown: str = "ignore"
     if on_unknown != "ignore":
         _report_unknown(table, on_unknown)
     return table
+
+
+def read_file(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """A table in a file.
+
+    Parameters
+    ----------
+    path : path
+        Parquet (.parquet, .pq), else CSV, which may be compressed.
+
+    Returns
+    -------
+    DataFrame
+        The table.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such file, or it cannot be read as what its name says.
+    MissingDependency
+        Parquet needs pyarrow.
+    """
+    is_parquet = Path(path).suffix in (".parquet", ".pq")
+    try:
+        return pd.read_parquet(path) if is_parquet else pd.read_csv(path, low_memory=False)
+    except ImportError as error:
+        raise MissingDependency("Reading Parquet needs pyarrow: pip install pyarrow") from error
+    except FileNotFoundError as error:
+        raise InvalidInput(f"There is no file {path}.") from error
+    except (OSError, ValueError) as error:
+        kind = "Parquet" if is_parquet else "CSV"
+        raise InvalidInput(f"{path} cannot be read as {kind}: {type(error).__name__}: {error}") from error
 
 
 def take_rows(X: Any, rows: NDArray[np.intp] | slice) -> pd.DataFrame | NDArray[Any]:

@@ -8,32 +8,37 @@ import os
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import ttest_1samp
 
+from automl_wf.core.frame import read_file, read_table
 from automl_wf.core.metrics import Metric, Scoring, cost_scoring, resolve_scoring, scoring_names
+from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.evidence import Evidence
 from automl_wf.deployment.loading import LoadedModel
 from automl_wf.deployment.registry import changed_input, identity
 from automl_wf.deployment.verify import verify
+from automl_wf.evaluation.bias_correction import sample_rows
+from automl_wf.evaluation.held_out import draw_counts, row_losses
 from automl_wf.evaluation.scores import Held
+from automl_wf.evaluation.slices import bin_column, holm
 from automl_wf.exceptions import InvalidInput, PackageError, UnknownCategoryWarning
+from automl_wf.problem_definition.target import encode_labels
 
 Status = Literal["pass", "fail", "undecided"]
 N_DRAWS, MAX_ROWS = 1_000, 5_000
 #: Rows that a slice must have, and how sure one must be that it got worse, over all slices.
 MIN_SLICE, ALPHA = 50, 0.05
-MAX_LEVELS, N_BINS = 20, 4
 #: The new model may take so many times as long as the old one; below so many milliseconds a row a difference is noise.
 SLOWER, LEAST_MS = 1.5, 0.01
-_TIMED_ROWS, _REPEATS = 100, 7
+_TIMED_ROWS, _REPEATS, _DRAWS_AT_ONCE = 100, 7, 100
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,8 @@ class Slice:
 
     Parameters
     ----------
-    column, level : str
-        What they share.
+    column, where : str
+        The column, and in words what they share.
     n_rows : int
         How many.
     loss_change : float
@@ -94,7 +99,7 @@ class Slice:
     """
 
     column: str
-    level: str
+    where: str
     n_rows: int
     loss_change: float
     p_value: float
@@ -198,7 +203,7 @@ def compare_packages(
     facts = Evidence(folders[0]).facts
     task = Task(facts["task"])
     scoring = _scoring(Evidence(folders[0]), task)
-    frame = _read(data)
+    frame = data.reset_index(drop=True) if isinstance(data, pd.DataFrame) else read_file(data)
     y, query = _labels(frame, facts, models[0], task), _groups(frame, group)
     X = frame.drop(columns=[c for c in (facts["target"], group) if c in frame.columns])
     rules = [Evidence(folder).rule for folder in folders]
@@ -208,13 +213,13 @@ def compare_packages(
     scores = [float(h.measure(metric, scoring.pos_index)) for h in held]
     gains = sign * _drawn_gains(held, metric, scoring.pos_index, seed)
     interval = (float(np.quantile(gains, 0.025)), float(np.quantile(gains, 0.975)))
-    slices = worse_slices(X, _losses(held[1]) - _losses(held[0]))
+    slices = _slices(models[0], X, held)
     times = [_row_ms(model, X) for model in models]
     sides = [_side(f, m, s, t) for f, m, s, t in zip(folders, models, scores, times, strict=True)]
     gates = (
         _intact(folders[1]),
         _gain_gate(interval, margin),
-        _slice_gate(slices),
+        *(() if slices is None else (_slice_gate(slices),)),
         _time_gate(sides, models[1].config["limits"].get("max_seconds_per_row")),
     )
     return Comparison(
@@ -227,59 +232,47 @@ def compare_packages(
         gain=sign * (scores[1] - scores[0]),
         interval=interval,
         margin=margin,
-        slices=slices,
+        slices=slices or (),
         gates=gates,
         verdict=_verdict(gates),
     )
 
 
-def worse_slices(X: pd.DataFrame, change: NDArray[np.float64]) -> tuple[Slice, ...]:
+def worse_slices(table: Table, change: NDArray[np.float64]) -> tuple[Slice, ...]:
     """Slices of one column on which the mean of `change` is above zero beyond chance.
 
     Parameters
     ----------
-    X : DataFrame of shape (n_rows, n_columns)
-        The rows; numbers are cut into quarters, and of texts the commonest values count.
+    table : Table
+        The rows: quantile bins of numbers and times, and the commonest categories, as for error slices.
     change : ndarray of shape (n_rows,)
         Loss of the new model less that of the old one.
 
     Returns
     -------
     tuple of Slice
-        By a one-sided test of the mean at 5 % over all slices (Holm), most certain first.
+        By a one-sided t-test of the mean at 5 % over all slices (Holm), most certain first.
     """
     found = []
-    for name in X.columns:
-        for level, is_in in _levels(X[name]):
-            values = change[is_in]
-            if len(values) < MIN_SLICE:
-                continue
-            spread = float(values.std(ddof=1)) / np.sqrt(len(values))
-            mean = float(values.mean())
-            p = float(norm.sf(mean / spread)) if spread > 0 else float(mean <= 0)
-            found.append(Slice(str(name), level, len(values), mean, p))
-    found.sort(key=lambda s: s.p_value)
-    worse, largest = [], 0.0
-    for i, each in enumerate(found):
-        largest = max(largest, min(each.p_value * (len(found) - i), 1.0))
-        if largest > ALPHA:
-            break
-        worse.append(Slice(each.column, each.level, each.n_rows, each.loss_change, largest))
-    return tuple(worse)
+    for column in table.schema.used:
+        binned = bin_column(column, table.cells[column.position], MIN_SLICE)
+        if binned is None:
+            continue
+        for code in range(binned.n_slices):
+            values = change[binned.codes == code]
+            if len(values) >= MIN_SLICE:
+                about = (column.name, binned.describe(code), len(values), float(values.mean()))
+                found.append(Slice(*about, _p_value(values)))
+    corrected = holm([s.p_value for s in found]).tolist()
+    certain = [replace(s, p_value=p) for s, p in zip(found, corrected, strict=True) if p <= ALPHA]
+    return tuple(sorted(certain, key=lambda s: s.p_value))
 
 
-def _levels(column: pd.Series) -> Sequence[tuple[str, NDArray[np.bool_]]]:
-    is_missing = column.isna().to_numpy()
-    parts = [("missing", is_missing)] if is_missing.any() else []
-    if pd.api.types.is_numeric_dtype(column) and column.nunique() > MAX_LEVELS:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        edges = np.unique(np.nanquantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1]))
-        place = np.where(is_missing, -1, np.searchsorted(edges, values, side="right"))
-        names = [f"{a:.4g} to {b:.4g}" for a, b in zip([-np.inf, *edges], [*edges, np.inf], strict=True)]
-        return [*parts, *((names[k], place == k) for k in range(len(names)))]
-    texts = column.astype(str).to_numpy()
-    common = pd.Series(texts[~is_missing]).value_counts().head(MAX_LEVELS).index
-    return [*parts, *((str(level), (texts == level) & ~is_missing) for level in common)]
+def _p_value(values: NDArray[np.float64]) -> float:
+    """Chance of so large a mean if it is zero in truth."""
+    if np.ptp(values) == 0.0:
+        return float(values[0] <= 0.0)
+    return float(ttest_1samp(values, 0.0, alternative="greater").pvalue)
 
 
 def _scoring(evidence: Evidence, task: Task) -> Scoring:
@@ -297,16 +290,6 @@ def _metric(scoring: Scoring, task: Task) -> Metric:
     return found
 
 
-def _read(data: Any) -> pd.DataFrame:
-    if isinstance(data, pd.DataFrame):
-        return data.reset_index(drop=True)
-    path = Path(data)
-    try:
-        return pd.read_parquet(path) if path.suffix in (".parquet", ".pq") else pd.read_csv(path, low_memory=False)
-    except (OSError, ValueError, ImportError) as error:
-        raise InvalidInput(f"{path} cannot be read: {type(error).__name__}: {error}") from error
-
-
 def _labels(frame: pd.DataFrame, facts: dict[str, Any], model: LoadedModel, task: Task) -> NDArray[Any]:
     name = facts["target"]
     if name not in frame.columns:
@@ -316,11 +299,7 @@ def _labels(frame: pd.DataFrame, facts: dict[str, Any], model: LoadedModel, task
         raise InvalidInput(f"The target {name!r} is missing in {int(values.isna().sum())} rows. Leave them out.")
     if not task.is_classification or model.classes_ is None:
         return np.asarray(values, dtype=np.float64)
-    place = {label: code for code, label in enumerate(model.classes_.tolist())}
-    strange = sorted({repr(v) for v in values.tolist() if v not in place})
-    if strange:
-        raise InvalidInput(f"The target holds classes that the models do not know: {', '.join(strange[:5])}.")
-    return np.array([place[v] for v in values.tolist()], dtype=np.int64)
+    return encode_labels(values, model.classes_)
 
 
 def _groups(frame: pd.DataFrame, group: str | None) -> NDArray[np.int64] | None:
@@ -337,37 +316,30 @@ def _predict(model: LoadedModel, X: pd.DataFrame, task: Task) -> NDArray[np.floa
         return model.predict_proba(X) if task.is_classification else np.asarray(model.predict(X), dtype=np.float64)
 
 
-def _losses(held: Held) -> NDArray[np.float64]:
-    """Loss of each row: log loss, squared error; when ranking, squared error of the score within all rows."""
-    if held.task.is_classification:
-        of_truth = held.prediction[np.arange(len(held.y)), held.y]
-        return np.asarray(-np.log(np.maximum(of_truth, 1e-15)))
-    return np.asarray((held.prediction - held.y) ** 2)
+def _slices(model: LoadedModel, X: pd.DataFrame, held: Sequence[Held]) -> tuple[Slice, ...] | None:
+    """Slices that got worse; None for a ranking, whose rows have no loss of their own."""
+    losses = [measured[0] for h in held if (measured := row_losses(h)) is not None]
+    if len(losses) < len(held):
+        return None
+    return worse_slices(read_table(X, model.schema, owner="compare"), losses[1] - losses[0])
 
 
 def _drawn_gains(held: Sequence[Held], metric: Metric, pos_index: int, seed: int) -> NDArray[np.float64]:
     """Difference of the metric on bootstrap draws of the same rows (or groups) for both."""
     rng = np.random.default_rng(seed)
-    n = len(held[0].y)
-    unit = np.arange(n) if held[0].group is None else held[0].group
-    n_units = int(unit.max()) + 1
-    share = min(1.0, MAX_ROWS / n)
-    if share < 1.0:
-        is_kept = rng.random(n_units) < share
-        held = [h.take(np.flatnonzero(is_kept[unit])) for h in held]
-        unit = unit[is_kept[unit]]
-        unit, n_units = np.unique(unit, return_inverse=True)[1], int(is_kept.sum())
+    n_rows = len(held[0].y)
+    rows = sample_rows(n_rows, held[0].group, MAX_ROWS, rng)
+    old, new = (h.take(rows) for h in held)
     gains = []
-    for _ in range(N_DRAWS // 100):
-        counts = rng.multinomial(n_units, np.full(n_units, 1 / n_units), size=100).astype(np.float64)[:, unit]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            old, new = (np.asarray(h.measure(metric, pos_index, counts)) for h in held)
-        gains.append(new - old)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for _ in range(N_DRAWS // _DRAWS_AT_ONCE):
+            counts = draw_counts(len(rows), old.group, _DRAWS_AT_ONCE, rng)
+            gains.append(new.measure(metric, pos_index, counts) - old.measure(metric, pos_index, counts))
     drawn = np.concatenate(gains)
     drawn = drawn[np.isfinite(drawn)]
     # Fewer rows spread further: back to the spread that all of them have.
-    return np.asarray(drawn.mean() + (drawn - drawn.mean()) * np.sqrt(share))
+    return np.asarray(drawn.mean() + (drawn - drawn.mean()) * np.sqrt(len(rows) / n_rows))
 
 
 def _row_ms(model: LoadedModel, X: pd.DataFrame) -> float:
@@ -403,7 +375,7 @@ def _gain_gate(interval: tuple[float, float], margin: float) -> Gate:
 def _slice_gate(slices: Sequence[Slice]) -> Gate:
     if not slices:
         return Gate("no_worse_slice", "pass", "no slice got worse beyond chance")
-    named = "; ".join(f"{s.column} = {s.level} ({s.n_rows} rows)" for s in slices[:3])
+    named = "; ".join(f"{s.where} ({s.n_rows} rows)" for s in slices[:3])
     return Gate("no_worse_slice", "fail", f"{len(slices)} got worse: {named}")
 
 

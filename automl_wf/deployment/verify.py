@@ -18,7 +18,7 @@ import pandas as pd
 
 from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.fingerprint import fingerprint, fingerprint_in_any_order, target_fingerprint
-from automl_wf.core.frame import read_table
+from automl_wf.core.frame import read_file, read_table
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.deployment import certificate
@@ -385,8 +385,7 @@ def _read_data(data: Any, folder: Path) -> TrainingData | None:
     evidence = Evidence(folder)
     try:
         if isinstance(data, (str, os.PathLike)):
-            file = Path(data)
-            data = pd.read_parquet(file) if file.suffix in (".parquet", ".pq") else pd.read_csv(file)
+            data = read_file(data)
         table = read_table(data, read_schema(evidence.facts, evidence.config), owner="verify")
         return TrainingData(table, _target_of(data, evidence.facts))
     except (*UNREADABLE, WorkflowError) as error:

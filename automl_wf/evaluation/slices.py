@@ -159,7 +159,7 @@ def find_slices(held_out: HeldOut, *, seed: int = 0, max_rows: int = MAX_ROWS) -
         return Slices(loss=label, n_rows=len(rows), min_rows=min_rows, status=TOO_FEW)
     table = held_out.table if len(rows) == len(loss) else held_out.table.take(rows)
     losses = _Losses(loss[rows], np.ones(len(rows)) if weight is None else weight[rows], unit)
-    columns = [b for c in used if (b := _bin(c, table.cells[c.position], min_rows)) is not None]
+    columns = [b for c in used if (b := bin_column(c, table.cells[c.position], min_rows)) is not None]
     search = _Search(columns, losses.at(is_first), is_first, min_rows // 2)
     candidates, n_searched = search.run()
     candidates = [c for c in candidates if _has_support(c.mask & ~is_first, ~is_first, unit, min_rows // 2)]
@@ -207,7 +207,7 @@ def _has_support(inside: Mask, among: Mask, unit: Ints | None, at_least: int) ->
 
 
 @dataclass(frozen=True)
-class _Binned:
+class Binned:
     """A column in bins; those from `n_slices` on are no slices of their own."""
 
     column: Column
@@ -228,8 +228,23 @@ class _Binned:
         return f"{name} {span}" if span.startswith("from ") else f"{name} = {span}"
 
 
-def _bin(column: Column, cells: Cells, min_rows: int) -> _Binned | None:
-    """At most ten quantile bins of numbers and times, the commonest levels of categories, and what is missing."""
+def bin_column(column: Column, cells: Cells, min_rows: int) -> Binned | None:
+    """At most ten quantile bins of numbers and times, the commonest levels of categories, and what is missing.
+
+    Parameters
+    ----------
+    column : Column
+        The column.
+    cells : ndarray or Strings
+        Its cells.
+    min_rows : int
+        Rows of a category that makes a bin of its own.
+
+    Returns
+    -------
+    Binned or None
+        None for free text, identifiers and columns without a common category.
+    """
     if column.kind in (ColumnKind.TEXT, ColumnKind.IDENTIFIER):
         return None
     if isinstance(cells, Strings):
@@ -238,9 +253,9 @@ def _bin(column: Column, cells: Cells, min_rows: int) -> _Binned | None:
         common = common[counts[common] >= min_rows]
         place = np.full(len(cells.levels), len(common), dtype=np.intp)
         place[common] = np.arange(len(common))
-        return _Binned(column, cells, place[cells.codes], len(common) + 1, len(common)) if len(common) else None
+        return Binned(column, cells, place[cells.codes], len(common) + 1, len(common)) if len(common) else None
     codes, n_codes = quantile_codes(cells, N_BINS)
-    return _Binned(column, cells, codes, n_codes, n_codes)
+    return Binned(column, cells, codes, n_codes, n_codes)
 
 
 # --- the search on the first half ------------------------------------------------------------------------------------
@@ -250,7 +265,7 @@ def _bin(column: Column, cells: Cells, min_rows: int) -> _Binned | None:
 class _Candidate:
     """A bin, or the rows that two bins share."""
 
-    bins: tuple[tuple[_Binned, int], ...]
+    bins: tuple[tuple[Binned, int], ...]
     mask: Mask
 
     @property
@@ -262,7 +277,7 @@ class _Candidate:
 class _Search:
     """All bins and pairs of bins, on the first half."""
 
-    columns: Sequence[_Binned]
+    columns: Sequence[Binned]
     losses: _Losses
     is_first: Mask
     min_rows: int

@@ -92,6 +92,34 @@ def read_target(y: Any, task: str, n_rows: int, owner: str) -> Target:
     return Target(Task(family), _numbers(values, family), None, name, findings)
 
 
+def encode_labels(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Codes of labels whose classes are known.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,)
+        Labels.
+    classes : ndarray of shape (n_classes,)
+        The classes, in the order of their codes.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Codes.
+
+    Raises
+    ------
+    InvalidTarget
+        A label is none of the classes.
+    """
+    values = np.asarray(y).ravel().tolist()
+    place = {label: code for code, label in enumerate(classes.tolist())}
+    unknown = sorted({repr(v) for v in values if v not in place})
+    if unknown:
+        raise InvalidTarget(f"y holds classes that were not in fit: {', '.join(unknown[:5])}.")
+    return np.array([place[v] for v in values], dtype=np.int64)
+
+
 def _as_vector(y: Any, owner: str) -> tuple[NDArray[Any], str]:
     if y is None:
         raise InvalidTarget(f"{owner} requires y to be passed, but the target y is None.")

@@ -12,6 +12,7 @@ import onnx
 import pandas as pd
 import pytest
 
+from automl_wf.core.frame import learn_schema
 from automl_wf.deployment import Package
 from automl_wf.deployment.comparison import compare_packages, worse_slices
 from automl_wf.deployment.manifest import write_manifest
@@ -163,10 +164,11 @@ def test_rows_that_cannot_be_compared_on_are_named(champion: Path) -> None:
 def test_a_slice_that_got_worse_is_found_and_chance_is_not() -> None:
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"n": rng.normal(size=4000), "c": rng.choice(list("abcdef"), 4000)})
+    table = learn_schema(X)[1]
     change = rng.normal(size=4000)
-    assert worse_slices(X, change) == ()
+    assert worse_slices(table, change) == ()
     change += np.where(X["c"] == "e", 0.5, -0.1)
-    [found] = worse_slices(X, change)
-    assert (found.column, found.level, found.n_rows) == ("c", "e", int((X["c"] == "e").sum()))
+    [found] = worse_slices(table, change)
+    assert (found.column, found.where, found.n_rows) == ("c", "c = e", int((X["c"] == "e").sum()))
     assert found.loss_change == pytest.approx(0.5, abs=0.15)
     assert found.p_value < 1e-6
