@@ -575,6 +575,7 @@ class ModelDevelopmentWorkflow:
             problem.scoring,
             tuning.baseline.prediction,
             () if problem.classes is None else tuple(problem.classes.tolist()),
+            tuning.score_time_s,
         )
         diagnosis = diagnose(
             held_out,

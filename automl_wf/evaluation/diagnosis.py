@@ -26,6 +26,8 @@ from automl_wf.evaluation.stability import Stability, summarise_stability
 MAX_ROWS, MIN_ROWS, MAX_SHARED_ROWS = 1_000, 100, 200
 #: Cells that one fold's models are asked about at a time, and the fewest rows of wide tables.
 MAX_CELLS, MIN_FOLD_ROWS = 4_000_000, 25
+#: Seconds that scores may take in any case.
+FREE_S = 0.05
 #: Seconds per cell that the search for slices takes at most.
 SLICE_CELL_S = 1.5e-7
 
@@ -115,6 +117,9 @@ def _groups(held_out: HeldOut, sensitive: Sequence[Column], seed: int, budget: B
 def _ask_fold_models(held_out: HeldOut, seed: int, budget: Budget) -> tuple[Robustness, Stability]:
     """Every fold's models are asked once: about their spoilt rows, and about rows that all of them are asked about."""
     scenarios = Scenarios.of(held_out.table, seed)
+    scoring_s = held_out.score_time_s * (len(scenarios.wanted) + 2 + len(held_out.predictors))
+    if scoring_s > max(budget.left(), FREE_S):
+        return Robustness(status=NO_TIME), Stability(held_out.scoring.label, (), None, None, status=NO_TIME)
     most = _rows_in_memory(held_out, scenarios)
     n_rows = _affordable_rows(held_out, scenarios, most, budget)
     if n_rows < min(MIN_ROWS, most, len(held_out)):

@@ -42,6 +42,8 @@ class HeldOut:
         The baseline's out-of-fold predictions.
     labels : tuple, default=()
         Class labels in order of their codes.
+    score_time_s : float, default=0.0
+        Longest time that the metric has taken so far.
     """
 
     table: Table
@@ -51,6 +53,7 @@ class HeldOut:
     scoring: Scoring
     baseline: Floats | None = None
     labels: tuple[Any, ...] = ()
+    score_time_s: float = 0.0
 
     def __len__(self) -> int:
         return len(self.fold)

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from automl_wf import WorkflowEstimator, WorkflowRegressor
+from automl_wf.core.budget import Budget
 from automl_wf.evaluation import Evaluation
-from automl_wf.evaluation.diagnosis import slice_findings
+from automl_wf.evaluation.diagnosis import diagnose, slice_findings
 from automl_wf.evaluation.slices import Slice, Slices
 
 PARTS = ("errors", "coverage", "slices", "robustness", "stability", "learning_curve")
@@ -104,3 +105,21 @@ def test_a_test_set_has_errors_but_no_diagnosis(quick: dict[str, Any], mixed_fra
     found = model.evaluate(frame, target_of(frame, "binary"))
     assert found.errors.worst[0].row in range(60)
     assert found.slices is found.robustness is found.learning_curve is found.coverage is None
+
+
+def test_a_slow_metric_is_not_called_beyond_the_time(table_of: Any, held_out_of: Any) -> None:
+    x = np.random.default_rng(0).normal(size=400)
+    held_out = held_out_of(table_of(x=x), x, 0.5 * x, predict=lambda t: 0.5 * t.cells[0], baseline=np.zeros(400))
+    calls = []
+
+    def score(*given: Any, **named: Any) -> float:
+        calls.append(given)
+        return 0.0
+
+    metric = replace(held_out.scoring.metric, function=score)
+    slow = replace(held_out, scoring=replace(held_out.scoring, metric=metric), score_time_s=0.2)
+    found = diagnose(slow, (), None, budget=Budget(1.0))
+    assert calls == []
+    assert found.robustness.status == found.stability.status == "not run: no time"
+    assert diagnose(slow, (), None, budget=Budget(30.0)).robustness.status == "measured"
+    assert calls
