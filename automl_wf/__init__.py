@@ -14,7 +14,7 @@ from automl_wf.feature_engineering import (
     TemporalFeatureEngineering,
     pipeline_to_onnx,
 )
-from automl_wf.workflow import ModelDevelopmentWorkflow
+from automl_wf.orchestrator import ModelDevelopmentWorkflow
 
 try:
     __version__ = version("automl-wf")

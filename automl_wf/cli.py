@@ -15,7 +15,10 @@ from automl_wf.core.frame import read_file
 from automl_wf.exceptions import InvalidInput, PackageError, WorkflowError
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from automl_wf.deployment import Package, Report
+    from automl_wf.deployment.registry import Event
     from automl_wf.estimator import WorkflowEstimator
 
 #: Exit statuses: all is well; something is wrong with the package; what was asked for cannot be done.
@@ -24,14 +27,16 @@ OK, WRONG, UNUSABLE = 0, 1, 2
 _KINDS = {
     "file": "files, compared with MANIFEST.json",
     "exact": "computed again from the package",
-    "tolerance": "measured again on this machine",
+    "tolerance": "records of the run, measured again on this machine",
     "data": "computed again from the training table",
-    "once": "measured once: compared with the record",
+    "once": "records of the run: compared with metadata.json",
 }
 
 app = typer.Typer(
     name="automl-wf",
     help="From a raw table to a verified model package.",
+    epilog="Exit status: 0 all is well; 1 something is wrong with a package, or it should not be promoted; 2 what was "
+    "asked for cannot be done, and the last line of stderr says why.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -77,47 +82,61 @@ def _root(
 def fit(
     data: Annotated[Path, typer.Argument(help="Training table: .csv, .csv.gz or .parquet.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
-    group: Annotated[
+    group_column: Annotated[
         str | None,
         typer.Option(help="Column whose rows of one value stay together; the query when ranking. Not an input."),
     ] = None,
+    weight_column: Annotated[str | None, typer.Option(help="Column of sample weights. Not an input.")] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be given more than once.")] = None,
     task: Annotated[TaskName, typer.Option(help="What is predicted.")] = TaskName.AUTO,
     scoring: Annotated[str, typer.Option(help="Name of the score to optimise.")] = "auto",
-    time_budget: Annotated[float, typer.Option(help="Seconds for the whole fit; 0: no limit.")] = 60.0,
+    time_budget: Annotated[float, typer.Option(min=0.0, help="Seconds for the whole fit; 0: no limit.")] = 60.0,
     n_iter: Annotated[int | None, typer.Option(help="Number of configurations.")] = None,
     preset: Annotated[Preset, typer.Option(help="Effort, or models that people can read.")] = Preset.BALANCED,
+    estimators: Annotated[str, typer.Option(help="Models or families, by commas: lightgbm,linear.")] = "auto",
     random_state: Annotated[int | None, typer.Option(help="Seed.")] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help="Folder that a killed fit goes on from.")] = None,
     export: Annotated[Path | None, typer.Option(help="Folder to write the package to.")] = None,
+    info: Annotated[Path | None, typer.Option(help="JSON file of what only the owner can say, for the card.")] = None,
+    log: Annotated[Path | None, typer.Option(help="File of runs (JSON lines) to add this fit to.")] = None,
+    mlflow: Annotated[str | None, typer.Option(help="MLflow store to log to, such as sqlite:///mlflow.db.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
-    """Fit a model on a table and, with --export, write its package."""
+    """Fit a model on a table; with --export write its package, with --log or --mlflow keep what came of it."""
     from automl_wf.estimator import WorkflowEstimator
 
+    said = _owner_info(info, export)
     table = read_file(data)
-    missing = [name for name in (target, *filter(None, [group]), *(drop or ())) if name not in table.columns]
-    if missing:
-        raise InvalidInput(
-            f"{data} has no column {', '.join(map(repr, missing))}. "
-            f"There are {', '.join(map(repr, table.columns[:20]))}{' …' if table.shape[1] > 20 else ''}."
-        )
+    aside = list(filter(None, [group_column, weight_column, *(drop or ())]))
+    _check_columns(data, table, [target, *aside])
     model = WorkflowEstimator(
         task=task.value,
         scoring=scoring,
         time_budget=time_budget or None,
         n_iter=n_iter,
         preset=preset.value,
+        estimators=estimators if estimators == "auto" else [name.strip() for name in estimators.split(",")],
         random_state=random_state,
+        checkpoint=checkpoint,
         verbose=0 if quiet else 1,
     )
-    inputs = table.drop(columns=list({target, *filter(None, [group]), *(drop or ())}))
-    model.fit(inputs, table[target], groups=None if group is None else table[group])
-    package = None if export is None else model.export(export)
+    model.fit(
+        table.drop(columns=list({target, *aside})),
+        table[target],
+        sample_weight=None if weight_column is None else table[weight_column],
+        groups=None if group_column is None else table[group_column],
+    )
+    package = None if export is None else model.export(export, info=said)
+    if log is not None:
+        model.log(log)
+    run = None if mlflow is None else model.log_to_mlflow(mlflow, package=export)
     if as_json:
-        _print_json(_facts(model, package))
+        _print_json({**_facts(model, package), "mlflow_run": run})
     elif not quiet:
         _print_fit(model, package)
+        if run is not None:
+            typer.echo(f"MLflow run {run} in {mlflow}")
 
 
 @app.command()
@@ -128,8 +147,9 @@ def verify(
 ) -> None:
     """Compute a package's figures again. Exit status 0: nothing is wrong; 1: something is; 2: it cannot be told."""
     from automl_wf.deployment.verify import verify as verify_package
+    from automl_wf.estimator import fit_again
 
-    report = verify_package(path, data)
+    report = verify_package(path, data, fit_again)
     if as_json:
         _print_json(report.to_dict())
     else:
@@ -170,25 +190,37 @@ def promote(
     registry: Annotated[Path, typer.Option(help="Folder of versions; made by the first promotion.")],
     decision: Annotated[Path | None, typer.Option(help="promotion.json, as `compare --out` wrote it.")] = None,
     force: Annotated[str | None, typer.Option(help="Promote all the same, for this reason.")] = None,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Only try it: it predicts what the current version answers.")
+    ] = False,
+    share: Annotated[
+        float | None, typer.Option(help="Only try it: it answers this share of the requests, as in 0.1.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the event as JSON.")] = False,
 ) -> None:
-    """Make a package the current version of a registry; a running service changes over by itself."""
+    """Make a package the current version of a registry, or try it; a running service changes over by itself."""
     from automl_wf.deployment.registry import Registry
 
-    content = None if decision is None else json.loads(decision.read_text(encoding="utf-8"))
-    event = Registry(registry).promote(package, content, force=force)
-    typer.echo(f"{event.version} serves, {event.before or 'nothing'} before ({event.reason})")
+    if shadow and share is not None:
+        raise InvalidInput("A shadow answers nobody: give either --shadow or --share.")
+    content = None if decision is None else _read_json(decision)
+    if shadow or share is not None:
+        event = Registry(registry).try_out(package, content, share=share, force=force)
+    else:
+        event = Registry(registry).promote(package, content, force=force)
+    _print_event(event, as_json)
 
 
 @app.command()
 def rollback(
     registry: Annotated[Path, typer.Option(help="Folder of versions.")],
     reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the event as JSON.")] = False,
 ) -> None:
-    """Go back to the version before; a running service changes over by itself."""
+    """End the trial if there is one, else go back to the version before; a running service changes over by itself."""
     from automl_wf.deployment.registry import Registry
 
-    event = Registry(registry).rollback(reason)
-    typer.echo(f"{event.version} serves, {event.before} before ({event.reason})")
+    _print_event(Registry(registry).rollback(reason), as_json)
 
 
 @app.command()
@@ -199,6 +231,7 @@ def serve(
     allow_anonymous: Annotated[
         bool, typer.Option("--allow-anonymous", help="Let everybody call who can reach the port, without a key.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="First print address and package as JSON.")] = False,
 ) -> None:
     """Start the service of a package. Keys come from MODEL_API_KEY_HASHES or MODEL_API_KEY_FILE (docs/deployment.md).
 
@@ -213,6 +246,8 @@ def serve(
         raise PackageError(f"{path} holds no service: api/__main__.py is missing. Give the folder that export wrote.")
     if allow_anonymous:
         environment["MODEL_ALLOW_ANONYMOUS"] = "1"
+    if as_json:
+        _print_json({"url": f"http://{host}:{port}", "package": str(path.resolve())})
     os.chdir(path)
     sys.stdout.flush()
     # In place of this process, so that signals reach the service itself
@@ -220,12 +255,55 @@ def serve(
 
 
 def main() -> None:
-    """Run the command; an error of automl_wf is one line and exit status 2."""
+    """Run the command; what cannot be done is one line and exit status 2."""
     try:
         app(prog_name="automl-wf")
-    except WorkflowError as error:
+    except (WorkflowError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(UNUSABLE)
+
+
+def _check_columns(data: Path, table: DataFrame, names: list[str]) -> None:
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise InvalidInput(
+            f"{data} has no column {', '.join(map(repr, missing))}. "
+            f"There are {', '.join(map(repr, table.columns[:20]))}{' …' if table.shape[1] > 20 else ''}."
+        )
+
+
+def _owner_info(info: Path | None, export: Path | None) -> dict[str, Any]:
+    """What the owner says; that it can be used, and that the package has a place, is found out before the fit."""
+    from automl_wf.deployment.card import owner_info
+    from automl_wf.deployment.package import check_free
+
+    if info is not None and export is None:
+        raise InvalidInput("--info is for the model card of a package. Say with --export where to write one.")
+    if export is not None:
+        check_free(export.absolute())
+    return {} if info is None else owner_info(_read_json(info))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidInput(f"{path} must hold a JSON object, {{…}}. Got {type(content).__name__} instead.")
+    return content
+
+
+def _print_event(event: Event, as_json: bool) -> None:
+    if as_json:
+        _print_json(vars(event))
+    elif event.action in ("shadow", "split"):
+        typer.echo(f"{event.version} is on trial beside {event.before} ({event.action}; {event.reason})")
+    elif event.action == "end":
+        typer.echo(f"{event.version} serves alone, {event.before} is no longer on trial ({event.reason})")
+    else:
+        typer.echo(f"{event.version} serves, {event.before or 'nothing'} before ({event.reason})")
 
 
 def _package_of(path: Path) -> Path:
@@ -271,6 +349,7 @@ def _print_fit(model: WorkflowEstimator, package: Package | None) -> None:
 
 def _print_report(report: Report) -> None:
     typer.echo(f"{report.path}: {'something is wrong' if report.wrong else 'nothing is wrong'}")
+    typer.echo(report.sentence)
     for kind, meaning in _KINDS.items():
         checks = [check for check in report.checks if check.kind == kind]
         counts = {status: sum(c.status == status for c in checks) for status in ("ok", "wrong", "not checked")}

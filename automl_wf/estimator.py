@@ -23,19 +23,20 @@ from automl_wf.core.business import outcome_names, take_columns
 from automl_wf.core.compat import HasMethods, Interval, StrOptions, check_parameters, usable_threads
 from automl_wf.core.costs import Costs, UnitCosts
 from automl_wf.core.metrics import cost_scoring
+from automl_wf.core.partitions import is_partitioned
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.core.validation import read_groups, read_weights
-from automl_wf.deployment import Package
+from automl_wf.deployment import Package, Subject
 from automl_wf.evaluation import Evaluation, evaluate
 from automl_wf.evaluation.groups import measure_groups, sensitive_columns
 from automl_wf.evaluation.scores import Held
-from automl_wf.exceptions import InvalidInput, InvalidParameter, WorkflowWarning
+from automl_wf.exceptions import InvalidInput, InvalidParameter, PackageError, WorkflowWarning
 from automl_wf.model_selection.pipeline import FittedPipeline
 from automl_wf.problem_definition import read_target
 from automl_wf.problem_definition.target import encode_labels
 from automl_wf.results import cv_results, feature_importances, feature_metadata, history, leaderboard, subject_of
-from automl_wf.workflow import FittedWorkflow, ModelDevelopmentWorkflow
+from automl_wf.workflow import FittedWorkflow, WorkflowStages
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -136,7 +137,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     findings_ : tuple of Finding
         What should be known about data and run, gravest first.
     decisions_ : tuple of Decision
-        What was decided, and why.
+        What was decided, why, on which fact, and which agent of the workflow answers for it.
     splits_ : tuple of (train, valid)
         Row positions of the folds.
     problem_ : Problem
@@ -278,7 +279,9 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            The raw table: numbers, booleans, text, categories, dates, gaps and all.
+            The raw table: numbers, booleans, text, categories, dates, gaps and all. A Dask DataFrame (y, weights and
+            groups in its partitions) is searched on a sample that `memory_limit` holds; then boosting learns from all
+            partitions.
         y : array-like of shape (n_samples,)
             Classes, values or relevance grades.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -307,9 +310,10 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return {**params, "task": self._family}
 
     def _fit(self, config: dict[str, Any], X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
-        workflow = ModelDevelopmentWorkflow(config)
-        result = workflow.execute(X, y, sample_weight=sample_weight, groups=groups, owner=type(self).__name__)
-        self._learn(result, X)
+        result = WorkflowStages(config).execute(
+            X, y, sample_weight=sample_weight, groups=groups, owner=type(self).__name__
+        )
+        self._learn(result, X._meta if is_partitioned(X) else X)
         return self
 
     def _learn(self, result: FittedWorkflow, X: Any) -> None:
@@ -793,13 +797,15 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return deploy(subject_of(self, self._result), path, info=info, strict=strict, include_samples=include_samples)
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path, *, include_samples: bool = False) -> Path:
         """Write one self-contained HTML page about the fit.
 
         Parameters
         ----------
         path : path
             File to write.
+        include_samples : bool, default=False
+            Show training rows beside their predictions: the page is then as confidential as they are.
 
         Returns
         -------
@@ -809,7 +815,77 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         from automl_wf.deployment.report import write_report
 
         check_is_fitted(self)
-        return write_report(subject_of(self, self._result), path)
+        return write_report(subject_of(self, self._result), path, include_samples=include_samples)
+
+    def _html_repr(self) -> str:
+        """scikit-learn's diagram; of a fitted estimator, below what the fit found."""
+        diagram: str = super()._html_repr()
+        if not self.__sklearn_is_fitted__():
+            return diagram
+        from automl_wf.deployment.summary import summary_html
+
+        return summary_html(self) + diagram
+
+    def log(self, path: str | Path) -> dict[str, Any]:
+        """Add this fit to a file of runs: code, seed, environment, fingerprint of the data and scores, in one line.
+
+        Parameters
+        ----------
+        path : path
+            File of JSON lines, made if it is not there; in a folder that is there, `runs.jsonl`.
+
+        Returns
+        -------
+        dict
+            What was written.
+
+        Raises
+        ------
+        InvalidParameter
+            The file cannot be written.
+        """
+        from automl_wf.tracking import append_run
+
+        check_is_fitted(self)
+        return append_run(self, path)
+
+    def log_to_mlflow(
+        self,
+        uri: str = "sqlite:///mlflow.db",
+        *,
+        experiment: str = "automl_wf",
+        run_name: str | None = None,
+        package: str | Path | None = None,
+    ) -> str:
+        """Log this fit to MLflow: a run with a nested one per trial, the package, and a model over its graph.
+
+        Parameters
+        ----------
+        uri : str, default="sqlite:///mlflow.db"
+            Tracking store.
+        experiment : str, default="automl_wf"
+            Name of the experiment; made if it is not there.
+        run_name : str, default=None
+            Name of the run; None: MLflow makes one.
+        package : path, default=None
+            A package that `export` wrote; None: one is written for the purpose.
+
+        Returns
+        -------
+        str
+            Id of the run; `mlflow.pyfunc.load_model(f"runs:/{id}/model")` opens the model, without automl_wf.
+
+        Raises
+        ------
+        MissingDependency
+            MLflow is not installed.
+        PackageError
+            `package` is not a package as it was written.
+        """
+        from automl_wf.tracking import log_to_mlflow
+
+        check_is_fitted(self)
+        return log_to_mlflow(self, uri, experiment=experiment, run_name=run_name, package=package)
 
     def _check_columns(self, X: Any) -> None:
         """Warn about names that came or went since `fit`, and once about columns that are ignored."""
@@ -969,3 +1045,41 @@ class WorkflowRanker(_FixedTask):
     """
 
     _fixed_task: ClassVar[str | None] = "ranking"
+
+
+#: The estimators by name, as a package records which one was fitted.
+_BY_NAME: dict[str, type[WorkflowEstimator]] = {
+    kin.__name__: kin for kin in (WorkflowEstimator, WorkflowClassifier, WorkflowRegressor, WorkflowRanker)
+}
+
+
+def fit_again(
+    estimator: str, parameters: Mapping[str, Any], X: Any, y: Any, groups: NDArray[np.int64] | None
+) -> Subject:
+    """Fit as a package says that its model was fitted, for `verify` to compare.
+
+    Parameters
+    ----------
+    estimator : str
+        Name of the class.
+    parameters : mapping
+        Its parameters.
+    X, y, groups
+        As for `fit`.
+
+    Returns
+    -------
+    Subject
+        What would be packaged.
+
+    Raises
+    ------
+    PackageError
+        There is no such class.
+    """
+    if estimator not in _BY_NAME:
+        raise PackageError(
+            f"The package names {estimator!r} as its estimator; it must be one of {', '.join(_BY_NAME)}."
+        )
+    model = _BY_NAME[estimator](**parameters).fit(X, y, groups=groups)
+    return subject_of(model, model._result)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from automl_wf.bayesian_hpo import Trial, Tuning
+from automl_wf.bayesian_hpo.analysis import SearchAnalysis, analyse_search
+from automl_wf.core.agents import CAST
 from automl_wf.core.business import storable_business, storable_scoring
 from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.core.tasks import Task
@@ -21,7 +23,7 @@ from automl_wf.deployment.subject import Subject, describe_environment
 from automl_wf.feature_engineering.plan import feature_facts
 from automl_wf.feature_engineering.preprocessor import Preprocessor
 from automl_wf.feature_engineering.selected_view import SelectedView
-from automl_wf.workflow import FittedWorkflow
+from automl_wf.workflow import FittedWorkflow, reference_places
 
 #: Confidences of the prediction intervals that card and report tell the width of.
 CONFIDENCES = (0.8, 0.9, 0.95)
@@ -97,6 +99,12 @@ def history(tuning: Tuning) -> pd.DataFrame:
             "status": [t.status for t in tuning.trials],
         }
     )
+
+
+def search_analysis(result: FittedWorkflow) -> SearchAnalysis:
+    """What the search teaches: history, effort by model, hyper-parameters that mattered, training histories."""
+    spaces = {name: spec.space for name, spec in result.shortlist.specs.items()}
+    return analyse_search(result.tuning.trials, spaces, seed=result.seed)
 
 
 def feature_importances(result: FittedWorkflow) -> NDArray[np.float64]:
@@ -204,11 +212,13 @@ def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
         to_onnx=to_onnx,
         predict=predict,
         reference=result.reference,
-        evidence=result.evidence,
+        evidence={**result.evidence, "candidates": _candidate_names(result.tuning)},
         reference_y=result.reference_y,
+        reference_rows=reference_places(result.schema.n_rows, result.seed),
         problem=problem.to_dict(),
         data={**result.data_plan.to_dict(), "n_columns": len(result.schema.columns), "fingerprint": result.fingerprint},
         search=_search_facts(estimator, result),
+        analysis=search_analysis(result).to_dict(),
         blend={
             **estimator.best_params_,
             "finish": result.tuning.finish,
@@ -218,11 +228,14 @@ def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
         evaluation=result.evaluation.to_dict(),
         interpretation=result.interpretation.to_dict(),
         timings=result.timings,
+        stages=_stages(result.timings),
         environment=describe_environment(),
+        resources=result.resources,
         parameters={k: _plain(v) for k, v in estimator.get_params(deep=False).items()},
+        call=_call(estimator, result),
         features=feature_metadata(result).to_dict("records"),
         leaderboard=leaderboard(result).drop(columns="params").to_dict("records"),
-        decisions=[vars(d) for d in result.decisions],
+        decisions=[d.to_dict() for d in result.decisions],
         findings=[f.to_dict() for f in result.findings],
         drift=_most_important_first(result),
         categories=_categories(result),
@@ -233,6 +246,35 @@ def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
         pos_index=problem.positive,
         seed=result.seed,
     )
+
+
+def _candidate_names(tuning: Tuning) -> NDArray[Any]:
+    """The model of each configuration that the blend was chosen from: voting looks at these names."""
+    numbers = (*tuning.candidates, *tuning.rivals)
+    return np.array([tuning.trials[number].configuration.model for number in numbers], dtype=str)
+
+
+def _stages(timings: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Who leads and who supports each stage, and what it took; None: it is not over yet."""
+    return [
+        {"stage": stage, "lead": lead, "support": support, "seconds": timings.get(stage)}
+        for stage, (lead, support) in CAST.items()
+    ]
+
+
+def _call(estimator: Any, result: FittedWorkflow) -> dict[str, Any]:
+    """How `fit` was called, as far as parameters do not say it."""
+    rows = result.evidence["row"]
+    given = {"groups": "group" in result.evidence, "sample_weight": "weight" in result.evidence}
+    given["sample_weight"] |= len(np.unique(rows)) < len(rows)
+    return {
+        "estimator": type(estimator).__name__,
+        **given,
+        # What a checkpoint goes on from has no part in the result
+        "not_literal": [
+            k for k, v in estimator.get_params(deep=False).items() if k != "checkpoint" and not _is_literal(v)
+        ],
+    }
 
 
 def _interval_widths(result: FittedWorkflow) -> dict[str, Any]:
@@ -296,15 +338,13 @@ def _categories(result: FittedWorkflow) -> dict[str, list[str]]:
 
 
 def _pareto_front(trials: tuple[Trial, ...]) -> set[int]:
-    """Numbers of the trials that no other beats in both score and time to predict."""
-    done = [t for t in trials if t.status == "ok"]
-    done.sort(key=lambda t: (t.predict_time_ms, -t.score))
-    front, best = set(), -math.inf
-    for trial in done:
-        if trial.score > best:
-            front.add(trial.number)
-            best = trial.score
-    return front
+    """Numbers of the trials that no other is as good as in score, time to predict and size; of equals the first."""
+    done = [(t.number, np.array([-t.score, t.predict_time_ms, t.n_parameters])) for t in trials if t.status == "ok"]
+    front: dict[int, NDArray[np.float64]] = {}
+    for number, costs in sorted(done, key=lambda trial: trial[1].tolist()):
+        if not any((other <= costs).all() for other in front.values()):
+            front[number] = costs
+    return set(front)
 
 
 def _mean(scores: tuple[float, ...]) -> float:
@@ -319,9 +359,17 @@ def _std(scores: tuple[float, ...]) -> float:
 
 
 def _plain(value: Any) -> Any:
-    """A parameter as JSON can hold it."""
-    value = _named(value)
-    return value if isinstance(value, (str, int, float, bool, type(None))) else repr(value)
+    """A parameter as JSON can hold it; what cannot be written down literally as Python would show it."""
+    return value if _is_literal(value) else repr(_named(value))
+
+
+def _is_literal(value: Any) -> bool:
+    """Whether JSON can hold a parameter so that it can be given to the estimator again."""
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and _is_literal(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_literal, value))
+    return value is None or isinstance(value, (str, int, float, bool))
 
 
 def _named(value: Any) -> Any:

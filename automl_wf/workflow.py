@@ -1,9 +1,13 @@
-"""ModelDevelopmentWorkflow: the eight stages in order, timed and logged. This page is the table of contents."""
+"""The stages from a raw table to a fitted, evaluated and explained ensemble, in order, timed and logged.
+
+This page is the table of contents: it is what `WorkflowEstimator.fit` runs, and what `ModelDevelopmentWorkflow` shows
+stage by stage. Stage 8, which packages an estimator, is in `orchestrator.py`.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,19 +19,33 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
-from automl_wf.bayesian_hpo import Configuration, SearchRules, Tuning, tune
-from automl_wf.bayesian_hpo.objective import MIN_PARALLEL_ROWS
+from automl_wf.bayesian_hpo import (
+    PARTITION_SHARE,
+    AllRows,
+    Configuration,
+    SearchRules,
+    Training,
+    Trial,
+    Tuning,
+    train,
+    tune,
+)
+from automl_wf.bayesian_hpo.objective import MAX_PARALLEL_ROWS, MIN_PARALLEL_ROWS
+from automl_wf.core.agents import Decision, cast
 from automl_wf.core.budget import Budget
 from automl_wf.core.business import check_business, take_columns
 from automl_wf.core.checkpoint import Journal
-from automl_wf.core.compat import free_memory, usable_threads
+from automl_wf.core.compat import free_memory, peak_memory, usable_threads
 from automl_wf.core.criteria import check_requirements, criteria_findings
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.fingerprint import fingerprint
 from automl_wf.core.folds import FoldCache, Folds
 from automl_wf.core.frame import learn_schema, take_rows
+from automl_wf.core.metrics import Scoring
+from automl_wf.core.partitions import PartitionedTable, is_partitioned
 from automl_wf.core.progress import Progress
 from automl_wf.core.schema import ColumnKind, Schema
+from automl_wf.core.spread import Workers, at_home
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.core.validation import read_bytes, read_groups, read_weights
@@ -35,7 +53,7 @@ from automl_wf.data_preparation import DataPlan, Rows, arrange_rows, prepare_dat
 from automl_wf.data_preparation.splitting import time_order
 from automl_wf.deployment.subject import installed_version
 from automl_wf.evaluation import Evaluation, evaluate, measure_shift, shift_findings
-from automl_wf.evaluation.bias_correction import bias_corrected
+from automl_wf.evaluation.bias_correction import Chosen, HonestScore, bias_corrected, repeat_choice
 from automl_wf.evaluation.diagnosis import diagnose, slice_findings
 from automl_wf.evaluation.groups import sensitive_columns, sensitive_findings
 from automl_wf.evaluation.held_out import HeldOut
@@ -44,9 +62,9 @@ from automl_wf.evaluation.reference import drift_reference
 from automl_wf.evaluation.scores import Held
 from automl_wf.exceptions import InvalidInput, InvalidParameter
 from automl_wf.feature_engineering.plan import FeaturePlan, FittedView, plan_features
+from automl_wf.feature_engineering.validation import FeatureValidation, validate_features
 from automl_wf.interpretation import Explained, Interpretation, interpret
 from automl_wf.model_selection import DataProfile, Shortlist, shortlist_models
-from automl_wf.model_selection.ensemble import fit_strategy
 from automl_wf.problem_definition import Problem, Target, define_problem, read_target
 
 if TYPE_CHECKING:
@@ -70,28 +88,6 @@ STAGES = (
 )
 
 
-#: Who leads and who supports each stage, as the workflow's author cast them.
-AGENTS: dict[str, tuple[str, str | None]] = {
-    "problem_definition": ("Insight Generator", "Statistical Analyst"),
-    "data_preparation": ("Data Explorer", "ML Engineer"),
-    "feature_engineering": ("ML Engineer", "Statistical Analyst"),
-    "model_selection": ("ML Engineer", None),
-    "bayesian_hpo": ("ML Engineer", "Statistical Analyst"),
-    "evaluation": ("ML Engineer", "Statistical Analyst"),
-    "interpretation": ("Insight Generator", "ML Engineer"),
-    "deployment": ("ML Engineer", "Insight Generator"),
-}
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a stage decided, why, and on which fact."""
-
-    stage: str
-    decision: str
-    reason: str
-
-
 @dataclass(frozen=True)
 class Data:
     """X, y, weights and groups, read."""
@@ -102,8 +98,87 @@ class Data:
     weight: NDArray[np.float64] | None
     group: NDArray[np.int64] | None
     findings: tuple[Finding, ...]
+    #: At most 1,000 rows of X as given, and their positions.
+    reference: tuple[Any, NDArray[np.intp]]
     #: Columns that `business` names, by role; outcomes are in no other place.
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DefinedProblem:
+    """Stage 1: the table as it was read, and the problem."""
+
+    data: Data
+    problem: Problem
+
+
+@dataclass(frozen=True)
+class PreparedData(DefinedProblem):
+    """Stage 2: the rows in the order and number in which they are used, their cells, and the folds."""
+
+    rows: Rows
+    table: Table
+    data_plan: DataPlan
+
+    @property
+    def splits(self) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]:
+        """Training and validation rows of each fold, by their position in X as given."""
+        return tuple((self.rows.index[a], self.rows.index[b]) for a, b in self.data_plan.folds.splits)
+
+
+@dataclass(frozen=True)
+class EngineeredFeatures(PreparedData):
+    """Stage 3: the views as recipes that each fold fits for itself, their matrices, and what validation found."""
+
+    features: FeaturePlan
+    cache: FoldCache
+    validation: FeatureValidation
+
+    def frame(self, view: str = "tree") -> pd.DataFrame:
+        """The processed features of all rows in use.
+
+        Parameters
+        ----------
+        view : str, default="tree"
+            One of `features.views`; fitted on all rows, which no fold's model ever sees.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_features)
+            Doubles.
+        """
+        fitted, matrix, rows = self.cache.whole(view)
+        return pd.DataFrame(matrix, columns=list(fitted.feature_names), index=self.rows.index[rows])
+
+    def metadata(self, view: str = "tree") -> pd.DataFrame:
+        """Name, kind, parents and formula of each feature of a view, fitted on all rows."""
+        classes = None if self.problem.classes is None else self.problem.classes.tolist()
+        return pd.DataFrame(self.features.metadata(self.cache.whole(view)[0], classes))
+
+
+@dataclass(frozen=True)
+class TrainedModels(EngineeredFeatures):
+    """Stage 4: the models that suit, and the portfolio's trials, the baseline first."""
+
+    shortlist: Shortlist
+    training: Training
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """What was trained, in its order."""
+        return self.training.trials
+
+
+@dataclass(frozen=True)
+class OptimizedModels(TrainedModels):
+    """Stage 5: all trials, the blend of the best, and the models that will predict."""
+
+    tuning: Tuning
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every trial, those of stage 4 first."""
+        return self.tuning.trials
 
 
 @dataclass(frozen=True)
@@ -121,6 +196,7 @@ class FittedWorkflow:
     findings: tuple[Finding, ...]
     decisions: tuple[Decision, ...]
     timings: Mapping[str, float]
+    resources: Mapping[str, float | None]
     splits: tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]
     evidence: Mapping[str, NDArray[Any]]
     reference: pd.DataFrame | NDArray[Any]
@@ -132,8 +208,8 @@ class FittedWorkflow:
     seed: int
 
 
-class ModelDevelopmentWorkflow:
-    """The model development workflow, from a raw table to a fitted, evaluated and explained ensemble.
+class WorkflowStages:
+    """Stages 1 to 7, each callable alone on the result of the one before.
 
     Parameters
     ----------
@@ -142,35 +218,28 @@ class ModelDevelopmentWorkflow:
 
     Attributes
     ----------
+    config : dict
+        Every parameter.
+    agents : dict of str to Agent
+        Who leads and supports which stage, and what was decided there, once results are compiled.
     artifacts : dict
-        Result of each stage that has run, by the stage's name.
+        What the stages made, by name: "problem", "data_plan", "splits", "feature_pipeline", "processed_features",
+        "feature_metadata", "feature_validation", "shortlist", "training_history", "optimization_history", "models",
+        "evaluation", "interpretation", "results".
     metrics : dict
-        "seconds" per stage and, once stage 6 has run, "scores": every metric on out-of-fold predictions, and
-        "business": revenue impact, cost savings and KPIs.
-    agents : dict of str to (lead, support)
-        The roles of each stage.
+        "seconds" per stage and, once stage 6 has run, "scores": every metric on out-of-fold predictions, "baseline":
+        the same of the baseline, and "business": revenue impact, cost savings and KPIs.
 
     Raises
     ------
     InvalidParameter
         `problem_config` holds an unknown name, or a memory limit that is no number of bytes.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from automl_wf import ModelDevelopmentWorkflow
-    >>> X, y = load_iris(return_X_y=True, as_frame=True)
-    >>> workflow = ModelDevelopmentWorkflow({"n_iter": 3, "time_budget": None, "verbose": 0})
-    >>> result = workflow.execute(X, y)
-    >>> result.problem.task.value
-    'multiclass'
     """
 
     def __init__(self, problem_config: Mapping[str, Any] | None = None) -> None:
         unknown = sorted(set(problem_config or {}) - set(DEFAULTS))
         if unknown:
             raise InvalidParameter(f"problem_config may hold {sorted(DEFAULTS)}. Got {unknown!r} among them instead.")
-        self.agents = dict(AGENTS)
         self.config: dict[str, Any] = {**DEFAULTS, **(problem_config or {})}
         self._journal = None if self.config["checkpoint"] is None else Journal(self.config["checkpoint"])
         self.seed = self._first_seed()
@@ -186,17 +255,26 @@ class ModelDevelopmentWorkflow:
             return self._journal.seed
         return int(check_random_state(self.config["random_state"]).randint(2**31 - 1))
 
-    def _begin(self) -> None:
-        """Nothing is done yet, and the clock starts."""
+    def _begin(self, *, pauses: bool = True) -> None:
+        """Nothing is done yet, and the clock starts; where it pauses, it runs inside the stages only."""
+        self.agents = cast()
         self.artifacts: dict[str, Any] = {}
         self.metrics: dict[str, Any] = {"seconds": {}}
         self.budget = Budget(self.config["time_budget"])
+        #: Seconds of the budget that the stages so far took; None: the clock does not pause.
+        self._used_s: float | None = 0.0 if pauses else None
+        self._kept: dict[str, Any] = {}
+        self._optimized: OptimizedModels | None = None
+        self._started = datetime.now(UTC)
+        self._cpu_began = time.process_time()
         self._progress = Progress(self.config["verbose"], self.budget)
+        self._workers = Workers.configured()
+        self._partitions: PartitionedTable | None = None
 
     def execute(
         self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, owner: str = "ModelDevelopmentWorkflow"
     ) -> FittedWorkflow:
-        """Run stages 1 to 7; stage 8 is `WorkflowEstimator.export`.
+        """Run stages 1 to 7.
 
         Parameters
         ----------
@@ -221,58 +299,24 @@ class ModelDevelopmentWorkflow:
         InvalidInput
             X, y, weights or groups cannot be used; raised before any model is fitted.
         """
-        started = datetime.now(UTC)
-        self._begin()
+        self._begin(pauses=False)
         with self._progress as progress:
-            data = self.read(X, y, sample_weight, groups, owner)
-            problem = self.define_problem(data)
-            rows, table, plan = self.prepare_data(data, problem)
-            features = self.engineer_features(data, problem, table)
-            shortlist = self.select_models(data, problem, table)
-            cache = self._fold_cache(problem, rows, table, plan.folds, features)
-            tuning = self.optimize_hyperparameters(problem, shortlist, cache)
-            columns = {role: values[rows.index] for role, values in data.columns.items()}
-            evaluation = self.evaluate_models(problem, tuning, cache, columns, rows)
-            problem = self.artifacts["problem_definition"] = replace(problem, criteria=evaluation.criteria)
-            kept = self._keep(X, data, problem, rows, cache, plan, shortlist, tuning)
+            problem = self._define_problem(X, y, sample_weight, groups, owner)
+            data = self.prepare_data(problem)
+            features = self.engineer_features(data)
+            models = self.select_and_train_models(features)
+            optimized = self.optimize_hyperparameters(models)
+            self.evaluate_models(optimized)
             # Last, since it can be cut at any column: what the other stages left of the time is its.
-            reference = data.table.take(_reference_places(data.table.n_rows, self.seed))
-            interpretation = self.interpret_models(problem, tuning, cache, table, reference)
-            result = FittedWorkflow(
-                schema=data.schema,
-                problem=problem,
-                data_plan=plan,
-                features=features,
-                shortlist=shortlist,
-                tuning=_without_spares(tuning),
-                evaluation=evaluation,
-                interpretation=interpretation,
-                findings=sort_findings(
-                    [
-                        *problem.findings,
-                        *plan.findings,
-                        *_search_findings(tuning, evaluation, self.config),
-                        *shift_findings(evaluation.shift),
-                    ]
-                ),
-                decisions=_decisions(problem, plan, shortlist, tuning, cache.thinned),
-                timings={**self.metrics["seconds"], "total": self.budget.elapsed()},
-                created=started.isoformat(timespec="seconds"),
-                seed=self.seed,
-                **kept,
-            )
+            self.interpret_models(optimized)
+            result = self.compile_results()
             progress.say(_summary(result))
         return result
 
-    def read(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        groups: Any = None,
-        owner: str = "ModelDevelopmentWorkflow",
-    ) -> Data:
-        """Read X, y, weights and groups; everything that makes them unusable is an error here.
+    def define_problem(
+        self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, owner: str = "ModelDevelopmentWorkflow"
+    ) -> DefinedProblem:
+        """Stage 1: read the table; task, metric, baseline, constraints and findings. Begins afresh.
 
         Parameters
         ----------
@@ -289,36 +333,23 @@ class ModelDevelopmentWorkflow:
 
         Returns
         -------
-        Data
-            Schema, cells, target, weights and groups.
-        """
-        with self._stage("problem_definition"):
-            if y is None or isinstance(y, (str, bytes)):
-                read_target(y, self.config["task"], 0, owner)
-            X, columns = take_columns(X, self.config["business"])
-            schema, table, findings = learn_schema(X, self.config["schema"])
-            findings += sensitive_findings(sensitive_columns(self.config["sensitive"], schema))
-            target = read_target(y, self.config["task"], table.n_rows, owner)
-            weight = read_weights(sample_weight, table.n_rows)
-            group = read_groups(groups, table.n_rows)
-            if target.task is Task.RANKING and group is None:
-                group = np.zeros(table.n_rows, dtype=np.int64)
-            return Data(schema, table, target, weight, group, tuple(findings), columns)
-
-    def define_problem(self, data: Data) -> Problem:
-        """Stage 1: task, metric, baseline, constraints and findings.
-
-        Parameters
-        ----------
-        data : Data
-            What `read` returned.
-
-        Returns
-        -------
-        Problem
+        DefinedProblem
             The problem, decided before any model is fitted.
+
+        Raises
+        ------
+        InvalidInput
+            X, y, weights or groups cannot be used.
         """
+        self._begin()
+        return self._define_problem(X, y, sample_weight, groups, owner)
+
+    def _define_problem(self, X: Any, y: Any, sample_weight: Any, groups: Any, owner: str) -> DefinedProblem:
         with self._stage("problem_definition"):
+            drawn: tuple[Finding, ...] = ()
+            if is_partitioned(X):
+                X, y, sample_weight, groups, drawn = self._draw_sample(X, y, sample_weight, groups)
+            data = self._read(X, y, sample_weight, groups, owner)
             limits = {k: self.config[k] for k in ("time_budget", "n_iter", "max_predict_time", "memory_limit")}
             constraints = {**{k: v for k, v in limits.items() if v is not None}, **(self.config["requirements"] or {})}
             problem = define_problem(
@@ -329,30 +360,50 @@ class ModelDevelopmentWorkflow:
                 business=self.config["business"],
                 group=data.group,
                 constraints=constraints,
-                findings=data.findings,
+                findings=(*drawn, *data.findings),
             )
-        self.artifacts["problem_definition"] = problem
-        return problem
+        self.artifacts["problem"] = problem
+        return DefinedProblem(data, problem)
 
-    def prepare_data(self, data: Data, problem: Problem) -> tuple[Rows, Table, DataPlan]:
+    def _draw_sample(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any
+    ) -> tuple[pd.DataFrame, pd.Series, pd.Series | None, pd.Series | None, tuple[Finding, ...]]:
+        """Rows of a Dask DataFrame for all stages, and how they were drawn; stage 5 fits on all partitions."""
+        partitions = PartitionedTable(X, y, sample_weight, groups)
+        sample = partitions.draw(self.memory_limit, self.seed % 2**31, is_clocked=self.budget.is_limited)
+        # Where the sample is the table itself, the final models need no partitions.
+        self._partitions = None if sample.is_everything else partitions
+        return sample.X, sample.y, sample.weight, sample.group, sample.findings
+
+    def _read(self, X: Any, y: Any, sample_weight: Any, groups: Any, owner: str) -> Data:
+        """Read X, y, weights and groups; everything that makes them unusable is an error here."""
+        if y is None or isinstance(y, (str, bytes)):
+            read_target(y, self.config["task"], 0, owner)
+        X, columns = take_columns(X, self.config["business"])
+        schema, table, findings = learn_schema(X, self.config["schema"])
+        findings += sensitive_findings(sensitive_columns(self.config["sensitive"], schema))
+        target = read_target(y, self.config["task"], table.n_rows, owner)
+        weight = read_weights(sample_weight, table.n_rows)
+        group = read_groups(groups, table.n_rows)
+        if target.task is Task.RANKING and group is None:
+            group = np.zeros(table.n_rows, dtype=np.int64)
+        reference = _reference(X, table.n_rows, self.seed)
+        return Data(schema, table, target, weight, group, tuple(findings), reference, columns)
+
+    def prepare_data(self, defined: DefinedProblem) -> PreparedData:
         """Stage 2: the rows as they are used, and the folds.
 
         Parameters
         ----------
-        data : Data
-            What `read` returned.
-        problem : Problem
+        defined : DefinedProblem
             Stage 1's result.
 
         Returns
         -------
-        rows : Rows
-            The rows in the order and number in which they are used.
-        table : Table
-            Their cells.
-        plan : DataPlan
-            The folds, and what was done.
+        PreparedData
+            The rows in the order and number in which they are used, and the folds.
         """
+        data, problem = defined.data, defined.problem
         with self._stage("data_preparation"):
             in_order = isinstance(self.config["cv"], str) and _is_time_ordered(data)
             rows = arrange_rows(data.table, data.target.values, data.weight, data.group, in_order=in_order)
@@ -364,79 +415,60 @@ class ModelDevelopmentWorkflow:
                 problem, data.table, rows, cv=self.config["cv"], n_folds=n_folds, seed=self.seed % 2**31
             )
             _check_classes(problem, rows, plan.folds)
-        self.artifacts["data_preparation"] = plan
-        return rows, table, plan
+        prepared = PreparedData(data, problem, rows, table, plan)
+        self.artifacts["data_plan"] = plan
+        self.artifacts["splits"] = prepared.splits
+        return prepared
 
-    def engineer_features(self, data: Data, problem: Problem, table: Table) -> FeaturePlan:
+    def engineer_features(self, prepared: PreparedData) -> EngineeredFeatures:
         """Stage 3: the views, as recipes that each fold fits for itself.
 
         Parameters
         ----------
-        data : Data
-            What `read` returned.
-        problem : Problem
-            Stage 1's result.
-        table : Table
-            The rows in use.
+        prepared : PreparedData
+            Stage 2's result.
 
         Returns
         -------
-        FeaturePlan
-            Unfitted views.
+        EngineeredFeatures
+            Unfitted views, and the matrices of folds that look through them, made when they are asked for.
         """
         with self._stage("feature_engineering"):
-            features = plan_features(data.schema, problem.task, problem.n_classes, table)
-        self.artifacts["feature_engineering"] = features
-        return features
+            problem, table = prepared.problem, prepared.table
+            features = plan_features(prepared.data.schema, problem.task, problem.n_classes, table)
+            cache = self._fold_cache(problem, prepared.rows, table, prepared.data_plan.folds, features)
+            # The view for trees learns nothing from rows: it is the same in every fold.
+            view = features.views["tree"].fit(table)
+            validation = validate_features(view, table)
+        self.artifacts["feature_pipeline"] = features
+        self.artifacts["processed_features"] = cache
+        self.artifacts["feature_metadata"] = features.metadata(
+            view, None if problem.classes is None else problem.classes.tolist()
+        )
+        self.artifacts["feature_validation"] = validation
+        return EngineeredFeatures(**vars(prepared), features=features, cache=cache, validation=validation)
 
-    def select_models(self, data: Data, problem: Problem, table: Table) -> Shortlist:
-        """Stage 4: which models suit, and why.
+    def select_and_train_models(self, engineered: EngineeredFeatures) -> TrainedModels:
+        """Stage 4: which models suit, and why; the portfolio of their configurations is trained, the baseline first.
 
         Parameters
         ----------
-        data : Data
-            What `read` returned.
-        problem : Problem
-            Stage 1's result.
-        table : Table
-            The rows in use.
+        engineered : EngineeredFeatures
+            Stage 3's result.
 
         Returns
         -------
-        Shortlist
-            Models, reasons, and configurations in the order in which they are tried.
+        TrainedModels
+            Models, reasons and trials.
+
+        Raises
+        ------
+        WorkflowError
+            Not even the baseline could be fitted; the reason is given.
         """
+        problem, cache = engineered.problem, engineered.cache
         with self._stage("model_selection"):
-            shortlist = shortlist_models(
-                _profile(data, problem, table, self.config["time_budget"], self._rounds(problem, table)),
-                estimators=self.config["estimators"],
-                preset=self.config["preset"],
-                max_trials=self.config["n_iter"],
-                views=self.artifacts["feature_engineering"].distinct_views,
-            )
-            if self.config["recipe"] is not None:
-                shortlist = replace(shortlist, configurations=(("dummy", {}), *self.config["recipe"]))
-        self.artifacts["model_selection"] = shortlist
-        return shortlist
-
-    def optimize_hyperparameters(self, problem: Problem, shortlist: Shortlist, cache: FoldCache) -> Tuning:
-        """Stage 5: trials, blend and final models.
-
-        Parameters
-        ----------
-        problem : Problem
-            Stage 1's result.
-        shortlist : Shortlist
-            Stage 4's result.
-        cache : FoldCache
-            The folds' matrices.
-
-        Returns
-        -------
-        Tuning
-            Trials, weights and models.
-        """
-        with self._stage("bayesian_hpo"):
+            shortlist = self._shortlist(engineered)
             n_rows, n_iter = len(cache.y), self.config["n_iter"]
             portfolio = [
                 Configuration(name, params, "baseline" if i == 0 else "portfolio")
@@ -444,22 +476,24 @@ class ModelDevelopmentWorkflow:
             ]
             is_brief = n_rows <= SMALL_ROWS and n_iter is None and self.config["preset"] != "best"
             listed = is_brief or self.config["recipe"] is not None
+            # What has nothing to tune is never asked for: then the whole count is the portfolio's.
+            asks = not listed and any(spec.space for spec in shortlist.specs.values())
             if self._journal is not None:
                 self._journal.begin(_dependencies(problem, shortlist, cache, self.config), seed=self.seed)
-            tuning = tune(
+            training = train(
                 cache,
                 problem.task,
                 problem.n_classes,
                 problem.scoring,
                 shortlist.specs,
                 portfolio,
-                SearchRules(None if listed else n_iter, len(portfolio) if listed else MAX_TRIALS, asks=not listed),
-                budget=self.budget,
-                reserve=_reserve(self.budget, len(cache.table.cells)),
+                SearchRules(None if listed else n_iter, len(portfolio) if listed else MAX_TRIALS, asks=asks),
+                budget=self._search_budget(cache),
                 seed=self.seed,
                 n_jobs=self.n_jobs,
-                max_seconds_per_row=self.config["max_predict_time"],
                 journal=self._journal,
+                workers=self._workers,
+                all_rows=None if self._partitions is None else AllRows(self._partitions, problem.classes),
                 on_trial=lambda trial, record: self._progress.trial(
                     trial.configuration.model,
                     trial.score,
@@ -467,56 +501,84 @@ class ModelDevelopmentWorkflow:
                     len(record.trials),
                 ),
             )
-        self.artifacts["bayesian_hpo"] = tuning
-        return tuning
+        self.artifacts["shortlist"] = shortlist
+        self.artifacts["training_history"] = _without_models(training.trials)
+        return TrainedModels(**vars(engineered), shortlist=shortlist, training=training)
 
-    def evaluate_models(
-        self,
-        problem: Problem,
-        tuning: Tuning,
-        cache: FoldCache,
-        columns: Mapping[str, NDArray[Any]] | None = None,
-        rows: Rows | None = None,
-    ) -> Evaluation:
+    def _search_budget(self, cache: FoldCache) -> Budget:
+        """Time for the search; of a table larger than memory all partitions are to be learnt from after it."""
+        budget = self.budget.until_reserve(_reserve(self.budget, len(cache.table.cells)))
+        return budget if self._partitions is None else budget.share(1.0 - PARTITION_SHARE)
+
+    def _shortlist(self, engineered: EngineeredFeatures) -> Shortlist:
+        problem, table = engineered.problem, engineered.table
+        rounds = self._rounds(problem, table, len(engineered.data_plan.folds))
+        estimators, views = self._choices(problem, engineered.features)
+        shortlist = shortlist_models(
+            _profile(engineered.data, problem, table, self.config["time_budget"], rounds),
+            estimators=estimators,
+            preset=self.config["preset"],
+            max_trials=self.config["n_iter"],
+            views=views,
+        )
+        if self.config["recipe"] is not None:
+            shortlist = replace(shortlist, configurations=(("dummy", {}), *self.config["recipe"]))
+        return shortlist
+
+    def _choices(self, problem: Problem, features: FeaturePlan) -> tuple[Any, frozenset[str]]:
+        """Estimators and views that the search may try.
+
+        On a table larger than memory, where nothing is named, these are what can learn from all of it, and the view
+        that makes no more columns of it than there are.
+        """
+        named, preset = self.config["estimators"], self.config["preset"]
+        is_open = isinstance(named, str) and named == "auto" and preset != "interpretable"
+        if self._partitions is not None and is_open and problem.task is not Task.RANKING:
+            return ["lightgbm"], frozenset({"tree"})
+        return named, features.distinct_views
+
+    def optimize_hyperparameters(self, trained: TrainedModels) -> OptimizedModels:
+        """Stage 5: the search goes on where that pays; then the blend and the final models.
+
+        Parameters
+        ----------
+        trained : TrainedModels
+            Stage 4's result.
+
+        Returns
+        -------
+        OptimizedModels
+            Trials, weights and models.
+        """
+        with self._stage("bayesian_hpo"):
+            tuning = tune(
+                trained.training,
+                budget=self.budget,
+                reserve=_reserve(self.budget, len(trained.cache.table.cells)),
+                max_seconds_per_row=self.config["max_predict_time"],
+            )
+        self.artifacts["optimization_history"] = _without_models(tuning.trials)
+        self.artifacts["models"] = tuning.blend
+        return OptimizedModels(**vars(trained), tuning=tuning)
+
+    def evaluate_models(self, optimized: OptimizedModels) -> Evaluation:
         """Stage 6: the honest score, every metric beside the baseline's, and where the model fails.
 
         Parameters
         ----------
-        problem : Problem
-            Stage 1's result.
-        tuning : Tuning
+        optimized : OptimizedModels
             Stage 5's result.
-        cache : FoldCache
-            The folds' matrices.
-        columns : mapping of str to ndarray of shape (n_rows,), or None, default=None
-            Columns of these rows that `business` names, by role.
-        rows : Rows or None, default=None
-            Stage 2's rows, so that errors are named by their position in X as given.
 
         Returns
         -------
         Evaluation
             Facts about out-of-fold predictions.
         """
+        problem, tuning, cache, rows = optimized.problem, optimized.tuning, optimized.cache, optimized.rows
         with self._stage("evaluation"):
             held_out = cache.folds.rows
             y, weight, group = cache.y[held_out], _take(cache.weight, held_out), _take(cache.group, held_out)
-            names = [tuning.trials[i].configuration.model for i in tuning.candidates]
-
-            def select(predictions: Any, y: Any, weight: Any, group: Any) -> NDArray[np.float64]:
-                return fit_strategy(tuning.choice.strategy, predictions, y, weight, group, problem.scoring, names)
-
-            honest = bias_corrected(
-                tuning.predictions,
-                select,
-                problem.scoring,
-                y,
-                weight,
-                group,
-                n_bootstraps=_n_bootstraps(self.budget, len(y)),
-                seed=self.seed,
-                budget=self.budget.share(0.4),
-            )
+            honest = self._honest_score(problem.scoring, tuning, y, weight, group)
             evaluation = evaluate(
                 task=problem.task,
                 scoring=problem.scoring,
@@ -528,7 +590,7 @@ class ModelDevelopmentWorkflow:
                 classes=problem.classes,
                 threshold=tuning.blend.postprocess.rule,
                 business=problem.business,
-                columns={role: values[held_out] for role, values in (columns or {}).items()},
+                columns={role: values[rows.index][held_out] for role, values in optimized.data.columns.items()},
                 criteria=problem.criteria,
                 seconds_per_row=tuning.seconds_per_row,
                 honest=honest,
@@ -536,7 +598,7 @@ class ModelDevelopmentWorkflow:
                 seed=self.seed,
                 max_calls=self.budget.share(0.3).calls(tuning.score_time_s),
                 fold=cache.folds.fold_of_row,
-                positions=None if rows is None else rows.index[held_out],
+                positions=rows.index[held_out],
             )
             shift = measure_shift(
                 cache.table,
@@ -548,18 +610,46 @@ class ModelDevelopmentWorkflow:
                 seed=self.seed,
             )
             evaluation = replace(evaluation, shift=shift)
-            evaluation = self._diagnosed(evaluation, problem, tuning, cache, rows)
+            evaluation = self._diagnosed(evaluation, optimized)
+            self._kept = self._keep(optimized)
+        self._optimized = optimized
         self.artifacts["evaluation"] = evaluation
         self.metrics["scores"] = {score.name: score.value for score in evaluation.scores}
+        self.metrics["baseline"] = {score.name: score.baseline for score in evaluation.scores}
         self.metrics["business"] = {} if evaluation.business is None else evaluation.business.metrics
         return evaluation
 
-    def _diagnosed(
-        self, evaluation: Evaluation, problem: Problem, tuning: Tuning, cache: FoldCache, rows: Rows | None
-    ) -> Evaluation:
+    def _honest_score(
+        self,
+        scoring: Scoring,
+        tuning: Tuning,
+        y: NDArray[Any],
+        weight: NDArray[np.float64] | None,
+        group: NDArray[np.int64] | None,
+    ) -> HonestScore:
+        """The score of the blend on new rows, corrected for the choice among all trials."""
+        predictions = _all_predictions(tuning)
+        names = [tuning.trials[i].configuration.model for i in (*tuning.candidates, *tuning.rivals)]
+        weights = np.append(tuning.choice.weights, np.zeros(len(tuning.rivals)))
+        chosen = Chosen(weights, tuning.blend.postprocess)
+        return bias_corrected(
+            predictions,
+            repeat_choice(chosen, tuning.choice.strategy, names, scoring, predictions, y, weight),
+            scoring,
+            y,
+            weight,
+            group,
+            n_bootstraps=_n_bootstraps(self.budget, len(y)),
+            seed=self.seed,
+            budget=self.budget.share(0.4),
+            chosen=chosen,
+        )
+
+    def _diagnosed(self, evaluation: Evaluation, optimized: OptimizedModels) -> Evaluation:
         """With the facts on where the model fails, as far as a few percent of the time go."""
+        problem, tuning, cache, rows = optimized.problem, optimized.tuning, optimized.cache, optimized.rows
         at = cache.folds.rows
-        units = None if rows is None else rows.group if rows.group is not None else rows.copies
+        units = rows.group if rows.group is not None else rows.copies
         held_out = HeldOut(
             cache.table if len(at) == cache.table.n_rows else cache.table.take(at),
             Held(
@@ -580,16 +670,16 @@ class ModelDevelopmentWorkflow:
         diagnosis = diagnose(
             held_out,
             sensitive_columns(self.config["sensitive"], cache.table.schema),
-            self._refit(problem, tuning, cache),
+            self._refit(optimized),
             seed=self.seed,
             budget=_for_diagnosis(self.budget),
         )
         return replace(evaluation, **vars(diagnosis))
 
-    def _refit(self, problem: Problem, tuning: Tuning, cache: FoldCache) -> Refit:
+    def _refit(self, optimized: OptimizedModels) -> Refit:
         """The heaviest member, to be fitted again on fewer rows."""
+        problem, tuning, cache = optimized.problem, optimized.tuning, optimized.cache
         heaviest = max(tuning.fold_blend.members, key=lambda m: m.weight)
-        shortlist: Shortlist = self.artifacts["model_selection"]
         seconds = [
             t.fit_time_s
             for t in tuning.trials
@@ -598,7 +688,7 @@ class ModelDevelopmentWorkflow:
         side_by_side = min(self.n_jobs, len(cache.folds)) if len(cache.y) > MIN_PARALLEL_ROWS else 1
         return Refit(
             cache,
-            shortlist.specs[heaviest.name],
+            optimized.shortlist.specs[heaviest.name],
             heaviest.params,
             problem.task,
             problem.n_classes,
@@ -608,29 +698,21 @@ class ModelDevelopmentWorkflow:
             max(seconds, default=0.0) * side_by_side / len(cache.folds),
         )
 
-    def interpret_models(
-        self, problem: Problem, tuning: Tuning, cache: FoldCache, table: Table, reference: Table | None = None
-    ) -> Interpretation:
+    def interpret_models(self, optimized: OptimizedModels) -> Interpretation:
         """Stage 7: how much each input column matters to the ensemble, and what the ensemble makes of it.
 
         Parameters
         ----------
-        problem : Problem
-            Stage 1's result.
-        tuning : Tuning
+        optimized : OptimizedModels
             Stage 5's result.
-        cache : FoldCache
-            The folds' matrices.
-        table : Table
-            The rows in use.
-        reference : Table or None, default=None
-            Rows on which the final ensemble is explained. None: the first ones in use.
 
         Returns
         -------
         Interpretation
             Facts about input columns.
         """
+        problem, tuning, cache = optimized.problem, optimized.tuning, optimized.cache
+        table, data = optimized.table, optimized.data
         with self._stage("interpretation"):
             predictors = [(_Predictor(tuning, fold), valid) for fold, (_, valid) in enumerate(cache.folds.splits)]
             interpretation = interpret(
@@ -647,7 +729,7 @@ class ModelDevelopmentWorkflow:
                 threshold=tuning.blend.postprocess.rule,
                 final=Explained(
                     tuning.blend.predict,
-                    table.take(slice(0, REFERENCE_ROWS)) if reference is None else reference,
+                    data.table.take(data.reference[1]),
                     problem.task,
                     () if problem.classes is None else tuple(map(str, problem.classes.tolist())),
                     tuning.blend.postprocess.rule,
@@ -660,13 +742,73 @@ class ModelDevelopmentWorkflow:
         self.artifacts["interpretation"] = interpretation
         return interpretation
 
-    def _rounds(self, problem: Problem, table: Table) -> float | None:
+    def compile_results(self) -> FittedWorkflow:
+        """Put together what stays: models, facts, out-of-fold evidence and a reference sample.
+
+        Returns
+        -------
+        FittedWorkflow
+            What `WorkflowEstimator` shows.
+
+        Raises
+        ------
+        InvalidInput
+            Stages 6 and 7 have not both run.
+        """
+        optimized, evaluation = self._optimized, self.artifacts.get("evaluation")
+        if optimized is None or evaluation is None:
+            raise InvalidInput(
+                "compile_results needs every stage up to 7. Missing: evaluation; call evaluate_models on what "
+                "optimize_hyperparameters returned."
+            )
+        return self._compile(optimized, evaluation)
+
+    def _compile(self, optimized: OptimizedModels, evaluation: Evaluation) -> FittedWorkflow:
+        if "interpretation" not in self.artifacts:
+            raise InvalidInput(
+                "Results need every stage up to 7. Missing: interpretation; call interpret_models on what "
+                "optimize_hyperparameters returned."
+            )
+        interpretation: Interpretation = self.artifacts["interpretation"]
+        kept = self._kept if optimized is self._optimized else self._keep(optimized)
+        problem, used = replace(optimized.problem, criteria=evaluation.criteria), self._used_s
+        decisions = _decisions(optimized, evaluation, interpretation, self.config)
+        result = FittedWorkflow(
+            schema=optimized.data.schema,
+            problem=problem,
+            data_plan=optimized.data_plan,
+            features=optimized.features,
+            shortlist=optimized.shortlist,
+            tuning=_without_spares(optimized.tuning),
+            evaluation=evaluation,
+            interpretation=interpretation,
+            findings=sort_findings(
+                [
+                    *problem.findings,
+                    *optimized.data_plan.findings,
+                    *_search_findings(optimized.tuning, evaluation, self.config),
+                    *_all_rows_findings(optimized.tuning, problem.findings),
+                    *shift_findings(evaluation.shift),
+                ]
+            ),
+            decisions=decisions,
+            timings={**self.metrics["seconds"], "total": self.budget.elapsed() if used is None else used},
+            resources=self._resources(),
+            splits=optimized.splits,
+            created=self._started.isoformat(timespec="seconds"),
+            seed=self.seed,
+            **kept,
+        )
+        self.artifacts["problem"], self.artifacts["results"] = problem, result
+        self.agents = cast(decisions)
+        return result
+
+    def _rounds(self, problem: Problem, table: Table, n_folds: int) -> float | None:
         """Boosting rounds per fold that a fair share of the time affords; None without a clock."""
         if self.budget.seconds is None or table.n_rows <= SMALL_ROWS:
             return None
-        plan: DataPlan = self.artifacts["data_preparation"]
         growth = table.n_rows / (self._search_rows(table) or table.n_rows)
-        per_round = len(plan.folds) * _seconds_per_round(table, problem, self.n_jobs)
+        per_round = n_folds * _seconds_per_round(table, problem, self.n_jobs)
         return growth * FAIR_SHARE * self.budget.seconds / per_round
 
     def _search_rows(self, table: Table) -> int | None:
@@ -694,42 +836,35 @@ class ModelDevelopmentWorkflow:
             has_classes=problem.classes is not None,
         )
 
-    def _keep(
-        self,
-        X: Any,
-        data: Data,
-        problem: Problem,
-        rows: Rows,
-        cache: FoldCache,
-        plan: DataPlan,
-        shortlist: Shortlist,
-        tuning: Tuning,
-    ) -> dict[str, Any]:
+    def _keep(self, optimized: OptimizedModels) -> dict[str, Any]:
         """What stays of the rows: out-of-fold evidence, a reference sample, counts for drift, and a fingerprint."""
-        reference, at = _reference(take_columns(X, self.config["business"])[0], data.table.n_rows, self.seed)
+        data, problem, rows, tuning = optimized.data, optimized.problem, optimized.rows, optimized.tuning
+        plan, (reference, at) = optimized.data_plan, data.reference
         held_out = plan.folds.rows
         labels = None
         if problem.classes is not None:
             labels = problem.classes[tuning.blend.postprocess.decide(tuning.prediction)]
+        fold = np.full(data.table.n_rows, -1, dtype=np.int64)
+        fold[rows.index[held_out]] = plan.folds.fold_of_row
         evidence = {
             "y": rows.y[held_out],
             "prediction": tuning.prediction,
             "baseline": tuning.baseline.prediction,
             "fold": plan.folds.fold_of_row,
             "row": rows.index[held_out],
-            "members": np.stack(tuning.predictions) if len(held_out) <= MAX_MEMBER_ROWS else None,
+            # The blend's candidates, then those that competed with them.
+            "members": np.stack(_all_predictions(tuning)) if len(held_out) <= MAX_MEMBER_ROWS else None,
             "blend_weights": tuning.choice.weights,
             "weight": _take(rows.weight, held_out),
             "group": _take(rows.group, held_out),
         }
         return {
-            "splits": tuple((rows.index[a], rows.index[b]) for a, b in plan.folds.splits),
             "evidence": {k: v for k, v in evidence.items() if v is not None},
             "reference": reference,
             "reference_y": data.target.values[at],
             "fingerprint": problem.fingerprint.in_order,
-            "drift": drift_reference(data.table, tuning.prediction, problem.task, labels),
-            "view": self._view_to_keep(cache, tuning, shortlist),
+            "drift": drift_reference(data.table, tuning.prediction, problem.task, labels, fold),
+            "view": self._view_to_keep(optimized.cache, tuning, optimized.shortlist),
         }
 
     def _view_to_keep(self, cache: FoldCache, tuning: Tuning, shortlist: Shortlist) -> FittedView:
@@ -741,15 +876,28 @@ class ModelDevelopmentWorkflow:
         view: FittedView = cache.fitted_view(name)
         return view
 
+    def _resources(self) -> dict[str, float | None]:
+        """What the fit used beside seconds; memory is that of the whole process, and of what it did before."""
+        return {
+            "cpu_seconds": time.process_time() - self._cpu_began,
+            "n_threads": self.n_jobs,
+            "peak_memory_bytes": peak_memory(),
+        }
+
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
+        if self._used_s is not None:
+            self.budget = self.budget.with_used(self._used_s)
         self._progress.stage(name.replace("_", " "))
         start = time.perf_counter()
         try:
-            yield
+            with at_home(self._workers):
+                yield
         finally:
             seconds = self.metrics["seconds"]
             seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start
+            if self._used_s is not None:
+                self._used_s = self.budget.elapsed()
 
 
 @dataclass(frozen=True)
@@ -796,6 +944,8 @@ HOLD_OUT_ROWS = 20_000
 FAIR_SHARE, FEWEST_ROUNDS = 0.25, 100
 #: Folds of a preset; five for the others.
 FOLDS = {"best": 8}
+#: Folds that threads are filled with at most: each costs the features of its own, and time to predict.
+MOST_FOLDS = 8
 #: More configurations than this are never worth their time in one fit.
 MAX_TRIALS = 200
 
@@ -836,8 +986,13 @@ def _forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int,
         # One hold-out part of few rows tells little: rather three folds for few models.
         n_models = 3 if n_folds == 3 and table.n_rows < HOLD_OUT_ROWS else 6
         if n_models * n_folds * model <= 0.7 * budget.seconds:
-            return n_folds
+            return _filled(n_folds, n_jobs) if table.n_rows <= MAX_PARALLEL_ROWS else n_folds
     return 1
+
+
+def _filled(n_folds: int, n_jobs: int) -> int:
+    """Folds that run side by side come in waves: as many as fill the last one, which costs no more for it."""
+    return max(n_folds, min(-(-n_folds // n_jobs) * n_jobs, MOST_FOLDS))
 
 
 def _seconds_per_round(table: Table, problem: Problem, n_jobs: int) -> float:
@@ -869,8 +1024,8 @@ def _by_query(rows: Rows) -> Rows:
 def _check_classes(problem: Problem, rows: Rows, folds: Folds) -> None:
     if not problem.task.is_classification:
         return
-    for i, (train, _) in enumerate(folds.splits):
-        if len(np.unique(rows.y[train])) < 2:
+    for i, (taught, _) in enumerate(folds.splits):
+        if len(np.unique(rows.y[taught])) < 2:
             raise InvalidInput(
                 f"The training rows of split {i} hold one class only. "
                 "Give more rows of the rare class, fewer folds, or groups that do not coincide with the classes."
@@ -900,19 +1055,27 @@ def _profile(data: Data, problem: Problem, table: Table, seconds: float | None, 
 
 def _reference(X: Any, n_rows: int, seed: int) -> tuple[Any, NDArray[np.intp]]:
     """At most 1,000 rows of X as given, in their order."""
-    at = _reference_places(n_rows, seed)
+    at = reference_places(n_rows, seed)
     return take_rows(X, at), at
 
 
-def _reference_places(n_rows: int, seed: int) -> NDArray[np.intp]:
+def reference_places(n_rows: int, seed: int) -> NDArray[np.intp]:
+    """Positions of the rows that stay after `fit`, rising."""
     rng = np.random.default_rng(seed)
     return np.sort(rng.choice(n_rows, size=min(n_rows, REFERENCE_ROWS), replace=False)).astype(np.intp)
 
 
+def _all_predictions(tuning: Tuning) -> tuple[NDArray[np.float64], ...]:
+    return (*tuning.predictions, *tuning.rival_predictions)
+
+
 def _without_spares(tuning: Tuning) -> Tuning:
     """Trials without the fitted models that the blend does not use, and without predictions (they are evidence)."""
-    trials = tuple(replace(t, learners=(), views=(), prediction=None) for t in tuning.trials)
-    return replace(tuning, trials=trials, fold_blend=tuning.blend)
+    return replace(tuning, trials=_without_models(tuning.trials), fold_blend=tuning.blend, rival_predictions=())
+
+
+def _without_models(trials: tuple[Trial, ...]) -> tuple[Trial, ...]:
+    return tuple(replace(t, learners=(), views=(), prediction=None) for t in trials)
 
 
 def _dependencies(
@@ -970,6 +1133,26 @@ def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str
                 "Estimators of your own must be picklable; check the space left in the folder.",
             )
         )
+    if tuning.spread is not None and tuning.spread.losses:
+        found.append(
+            Finding(
+                "workers_lost",
+                "warning",
+                f"Workers were lost {len(tuning.spread.losses)} time(s), at first with: {tuning.spread.losses[0]}. "
+                f"What they had not finished was done again, {tuning.spread.n_here} fold(s) of it in this process.",
+                "The result is the same. Look into the workers' logs: most often their memory was too small.",
+            )
+        )
+    if tuning.is_metric_slow:
+        found.append(
+            Finding(
+                "slow_metric",
+                "warning",
+                f"One call of the metric takes {tuning.score_time_s:.2g} s: the time was too short to compare all ways "
+                "of blending, or to seek a threshold.",
+                "Give more time, or a metric that is faster.",
+            )
+        )
     if all(t.configuration.source == "baseline" for t in tuning.trials if t.status == "ok"):
         found.append(
             Finding(
@@ -993,35 +1176,152 @@ def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str
 
 
 def _decisions(
-    problem: Problem,
-    plan: DataPlan,
-    shortlist: Shortlist,
-    tuning: Tuning,
-    thinned: Mapping[str, tuple[int, int]],
+    optimized: OptimizedModels, evaluation: Evaluation, interpretation: Interpretation, config: Mapping[str, Any]
 ) -> tuple[Decision, ...]:
-    models = ", ".join(f"{m.name} ({m.weight:.2f})" for m in tuning.blend.members)
+    """What was decided from stage 1 to 7, why, and on which fact."""
     return (
-        Decision("problem_definition", f"task: {problem.task.value}", f"target {problem.target_name!r}"),
-        Decision("problem_definition", f"metric: {problem.scoring.name}", "given by the user or the task's default"),
-        Decision("data_preparation", f"folds: {plan.folds.description}", f"{plan.n_rows} rows"),
-        Decision("data_preparation", f"classes: {plan.imbalance}", "class shares"),
-        *(Decision("model_selection", f"model: {r.name}", r.reason) for r in shortlist.recommendations),
-        *(
-            Decision("bayesian_hpo", f"view {view}: compared on {some:,} of {all_:,} rows", "time and memory")
-            for view, (some, all_) in thinned.items()
-        ),
-        Decision(
-            "bayesian_hpo", f"ensemble ({tuning.choice.strategy}): {models}", "best on rows not used for its weights"
-        ),
-        *_decision_rule(problem, tuning),
-        Decision("bayesian_hpo", f"final models: {tuning.finish}", f"{plan.n_rows} rows"),
-        Decision(
-            "bayesian_hpo",
-            f"search ended: {tuning.ended}",
-            f"{len(tuning.trials)} configurations"
-            + (f", {tuning.n_resumed} of them from the checkpoint" if tuning.n_resumed else ""),
-        ),
+        *_decisions_on_data(optimized, evaluation, config),
+        *_decisions_on_models(optimized),
+        *_decisions_on_trust(evaluation, interpretation),
     )
+
+
+def _decisions_on_data(
+    optimized: OptimizedModels, evaluation: Evaluation, config: Mapping[str, Any]
+) -> Iterator[Decision]:
+    problem, plan, schema = optimized.problem, optimized.data_plan, optimized.data.schema
+    n_distinct = problem.n_classes if problem.classes is not None else len(np.unique(optimized.data.target.values))
+    yield Decision(
+        "problem_definition",
+        f"task: {problem.task.value}",
+        "given by the user" if config["task"] != "auto" else "inferred from the values of the target",
+        f"target {problem.target_name!r} has {n_distinct:,} distinct values in {problem.n_rows:,} rows",
+    )
+    yield Decision(
+        "problem_definition",
+        f"metric: {problem.scoring.name}",
+        "what the costs of errors imply" if problem.scoring.costs is not None else _whose(config["scoring"]),
+        f"{problem.scoring.label}, {'greater' if problem.scoring.greater_is_better else 'smaller'} is better",
+    )
+    baseline = next((score.baseline for score in evaluation.scores if score.name == evaluation.primary), None)
+    yield Decision(
+        "problem_definition",
+        f"baseline: {problem.baseline}",
+        "what every model has to beat",
+        f"{problem.scoring.label} of the baseline: " + ("not defined" if baseline is None else f"{baseline:.5g}"),
+    )
+    ordered = next((f.columns[0] for f in plan.findings if f.code == "time_ordered"), None)
+    if not isinstance(config["cv"], str):
+        why = "given by the user"
+    elif ordered is not None:
+        why = f"rows are in the order of {ordered!r}"
+    else:
+        why = "as many as size and time allow" + ("" if optimized.data.group is None else ", groups kept together")
+    yield Decision(
+        "data_preparation",
+        f"folds: {plan.folds.description}",
+        why,
+        f"{plan.n_rows:,} rows, time budget {config['time_budget'] or 'none'}",
+    )
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in list(plan.class_shares.items())[:5])
+    yield Decision("data_preparation", f"classes: {plan.imbalance}", "class shares", shares or "no classes")
+    for cleaned in plan.cleaning:
+        yield Decision("data_preparation", f"rows: {cleaned}", "weights and copies of rows", f"{plan.n_rows:,} rows")
+    yield Decision(
+        "feature_engineering",
+        f"views searched: {', '.join(sorted(optimized.features.distinct_views))}",
+        "each holds something of its own for some family of models",
+        f"{len(schema.used)} of {len(schema.columns)} columns are used",
+    )
+    yield Decision(
+        "feature_engineering",
+        f"features: {'valid' if optimized.validation.is_valid else 'not valid'}",
+        "the view for trees was made twice, row by row, and looked at",
+        str(optimized.validation),
+    )
+
+
+def _whose(value: Any) -> str:
+    return (
+        "the task's default" if value is None or (isinstance(value, str) and value == "auto") else "given by the user"
+    )
+
+
+def _decisions_on_models(optimized: OptimizedModels) -> Iterator[Decision]:
+    problem, tuning, profile = optimized.problem, optimized.tuning, optimized.shortlist.profile
+    rows = f"{optimized.data_plan.n_rows:,} rows"
+    seen = f"{profile.n_rows:,} rows, {profile.n_columns:,} columns, {profile.missing_share:.1%} of the cells missing"
+    for recommended in optimized.shortlist.recommendations:
+        yield Decision("model_selection", f"model: {recommended.name}", recommended.reason, seen)
+    for view, (some, all_) in optimized.cache.thinned.items():
+        taught = f"{some:,} of {all_:,} rows"
+        yield Decision("bayesian_hpo", f"view {view}: compared on {taught}", "time and memory", taught)
+    models = ", ".join(f"{m.name} ({m.weight:.2f})" for m in tuning.blend.members)
+    scores = ", ".join(f"{name} {score:.5g}" for name, score in tuning.choice.scores.items())
+    yield Decision(
+        "bayesian_hpo",
+        f"ensemble ({tuning.choice.strategy}): {models}",
+        "best on rows not used for its weights",
+        scores or f"one candidate, {problem.scoring.name} {tuning.best.score:.5g}",
+    )
+    yield from _decision_rule(problem, tuning)
+    yield Decision("bayesian_hpo", f"final models: {tuning.finish}", "what the number of rows and folds allows", rows)
+    resumed = f", {tuning.n_resumed} of them from the checkpoint" if tuning.n_resumed else ""
+    yield Decision(
+        "bayesian_hpo",
+        f"search ended: {tuning.ended}",
+        f"{len(tuning.trials)} configurations{resumed}",
+        f"best single one: {tuning.best.configuration.model}, {problem.scoring.name} {tuning.best.score:.5g}",
+    )
+    if tuning.spread is not None and tuning.spread.n_sent:
+        yield Decision(
+            "bayesian_hpo",
+            "folds: fitted on the workers of joblib's backend",
+            "the caller configured one",
+            f"{tuning.spread.n_bytes:,} bytes of rows and recipes were sent {tuning.spread.n_sent} time(s)",
+        )
+
+
+def _decisions_on_trust(evaluation: Evaluation, interpretation: Interpretation) -> Iterator[Decision]:
+    honest = evaluation.honest
+    if honest is not None and honest.value is not None:
+        yield Decision(
+            "evaluation",
+            f"score to expect: {honest.value:.5g}",
+            "the choice of the best of many is repeated in each bootstrap and taken out of the score",
+            f"{honest.best_of_n:.5g} before, {honest.n_bootstraps} bootstraps of {honest.n_rows:,} rows",
+        )
+    beats = {True: "better", False: "not better", None: "undecided"}[evaluation.beats_baseline]
+    yield Decision(
+        "evaluation",
+        f"against the baseline: {beats}",
+        "intervals of the difference",
+        f"{evaluation.n_rows:,} rows that the models had not seen",
+    )
+    if interpretation.importances:
+        top = interpretation.importances[0]
+        yield Decision(
+            "interpretation",
+            f"what matters most: {top.column}" if top.mean is not None else "importances: not run, no time",
+            f"what shuffling a column costs in {interpretation.label}",
+            f"{interpretation.n_rows:,} rows, {interpretation.n_folds} folds, {interpretation.n_repeats} repeats",
+        )
+
+
+def _all_rows_findings(tuning: Tuning, drawn: Sequence[Finding]) -> list[Finding]:
+    """Which members of a model that was searched for on a sample have learnt from the rest of the table."""
+    if not any(f.code == "searched_on_sample" for f in drawn):
+        return []
+    is_partly = "of the sample" in tuning.finish or "of all partitions" in tuning.finish
+    advice = "More time, more memory for the workers, or other estimators let all members learn from all rows."
+    return [
+        Finding(
+            "final_models_of_partitions",
+            "warning" if is_partly else "info",
+            f"Final models: {tuning.finish}.",
+            advice if is_partly else "Nothing is to be done.",
+        )
+    ]
 
 
 def _decision_rule(problem: Problem, tuning: Tuning) -> tuple[Decision, ...]:
@@ -1029,14 +1329,17 @@ def _decision_rule(problem: Problem, tuning: Tuning) -> tuple[Decision, ...]:
     post, is_by_costs = tuning.blend.postprocess, problem.scoring.costs is not None
     why = "costs of errors" if is_by_costs else f"better {problem.scoring.label} on rows not used to choose it"
     if post.costs is not None:
-        return (Decision("bayesian_hpo", "decision: the class with the least expected cost", why),)
+        return (Decision("bayesian_hpo", "decision: the class with the least expected cost", why, str(post.costs)),)
     if post.threshold is not None and problem.classes is not None:
         if is_by_costs and post.threshold != problem.scoring.rule:
             why = f"cheaper than {problem.scoring.rule:.4g}, which the costs imply, on rows not used to choose it"
         label = problem.classes.tolist()[1]
-        return (Decision("bayesian_hpo", f"decision: {label!r} from a probability of {post.threshold:.4g}", why),)
+        decision = f"decision: {label!r} from a probability of {post.threshold:.4g}"
+        return (Decision("bayesian_hpo", decision, why, f"threshold {post.threshold:.4g}"),)
     if post.shift != 0.0:
-        return (Decision("bayesian_hpo", f"predictions are shifted by {post.shift:.4g}", why),)
+        return (
+            Decision("bayesian_hpo", f"predictions are shifted by {post.shift:.4g}", why, f"shift {post.shift:.4g}"),
+        )
     return ()
 
 
@@ -1047,9 +1350,10 @@ def _summary(result: FittedWorkflow) -> list[str]:
     honest = evaluation.honest
     name = result.problem.scoring.label
     natural = result.problem.scoring.natural
+    of_sample = " (models of the sample)" if any(f.code == "searched_on_sample" for f in result.findings) else ""
     if honest is not None and honest.value is not None and honest.interval is not None:
         low, high = sorted(natural(end) for end in honest.interval)
-        score = f"{name}: {natural(honest.value):.5g} on new rows, 95 % interval {low:.5g} to {high:.5g}"
+        score = f"{name}: {natural(honest.value):.5g} on new rows{of_sample}, 95 % interval {low:.5g} to {high:.5g}"
     else:
         score = f"{name}: {natural(result.tuning.best.score):.5g} out of fold (too little for an interval)"
     gravest = result.findings[0] if result.findings else None

@@ -104,9 +104,9 @@ def measure(name: str, folder: Path | None, budget: float, memory: str, every: b
     dict
         Plain JSON types.
     """
+    from automl_wf import ModelDevelopmentWorkflow
     from automl_wf.bayesian_hpo.objective import FEATURE_SHARE, Objective
     from automl_wf.exceptions import OutOfTime
-    from automl_wf.workflow import ModelDevelopmentWorkflow
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -115,12 +115,10 @@ def measure(name: str, folder: Path | None, budget: float, memory: str, every: b
     workflow = ModelDevelopmentWorkflow(
         {"task": task, "time_budget": budget, "memory_limit": memory, "random_state": 0, "verbose": 0}
     )
-    data = workflow.read(X, y, groups=groups)
-    problem = workflow.define_problem(data)
-    rows, table, plan = workflow.prepare_data(data, problem)
-    features, plan_s, _ = _timed(lambda: workflow.engineer_features(data, problem, table))
-    shortlist = workflow.select_models(data, problem, table)
-    cache = workflow._fold_cache(problem, rows, table, plan.folds, features)
+    prepared = workflow.prepare_data(workflow.define_problem(X, y, groups=groups))
+    engineered, plan_s, _ = _timed(lambda: workflow.engineer_features(prepared))
+    problem, features, cache = engineered.problem, engineered.features, engineered.cache
+    shortlist = workflow._shortlist(engineered)
     used = {shortlist.specs[model].view_of(params) for model, params in shortlist.configurations}
     distinct = [view for view in VIEWS if view in used and view in features.distinct_views]
     feature_s = None if every else FEATURE_SHARE * budget
@@ -146,7 +144,7 @@ def measure(name: str, folder: Path | None, budget: float, memory: str, every: b
         "table": name,
         "n_rows": n_rows,
         "n_columns": n_columns,
-        "n_folds": len(plan.folds),
+        "n_folds": len(engineered.data_plan.folds),
         "plan_s": plan_s,
         "seconds": seconds,
         "all_rows_s": all_rows_s,

@@ -164,7 +164,7 @@ def _paired_gain(evidence: Any, scoring: Any, seed: int) -> tuple[float, float]:
     units = Units.of(len(kept), None if group is None else group[kept])
     gains = []
     for _ in range(N_BOOTSTRAPS):
-        drawn, as_group, _ = units.draw(rng)
+        drawn, as_group = units.bag(units.draw(rng))
         if not scoring.task.is_classification or len(np.unique(y[kept[drawn]])) > 1:
             gains.append(gain(kept[drawn], as_group))
     error = float(np.std(gains, ddof=1)) * np.sqrt(len(kept) / len(y))

@@ -124,7 +124,7 @@ class Bench:
     """The stages before the search, done once for a table; then one configuration after the other."""
 
     def __init__(self, case: Case, seed: int) -> None:
-        from automl_wf.workflow import ModelDevelopmentWorkflow
+        from automl_wf import ModelDevelopmentWorkflow
 
         self.split, self.seed = case.split, seed
         split = _with_rare_class_second(case.split)
@@ -140,13 +140,12 @@ class Bench:
                 "cv": "auto" if few or split.is_ordered else 3,
             }
         )
-        data = workflow.read(split.X_train, split.y_train, groups=split.groups_train)
-        self.problem = workflow.define_problem(data)
-        rows, table, plan = workflow.prepare_data(data, self.problem)
+        prepared = workflow.prepare_data(
+            workflow.define_problem(split.X_train, split.y_train, groups=split.groups_train)
+        )
+        self.problem, self.schema = prepared.problem, prepared.data.schema
         with patch("automl_wf.feature_engineering.plan.selected_views", _selections):
-            features = workflow.engineer_features(data, self.problem, table)
-        self.cache = workflow._fold_cache(self.problem, rows, table, plan.folds, features)
-        self.schema = data.schema
+            self.cache = workflow.engineer_features(prepared).cache
 
     def errors(self, model: str, variant: str) -> dict[str, float]:
         """Error of a model by each metric, on the held-out rows."""

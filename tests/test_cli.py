@@ -67,19 +67,25 @@ def exported(table: Path, mixed_table: tuple[pd.DataFrame, np.ndarray]) -> Path:
     return path
 
 
-def test_fit_prints_the_leaderboard_and_writes_the_package(run: Any, table: Path, tmp_path: Path) -> None:
+def test_fit_prints_the_leaderboard_writes_the_package_and_keeps_the_run(run: Any, table: Path, tmp_path: Path) -> None:
+    (tmp_path / "info.json").write_text('{"owner": "Ada", "licence": "MIT"}')
     typed = run("fit", table, "--target", "answer", "--drop", "row", "--drop", "household", *QUICK,
-                "--export", tmp_path / "package")  # fmt: skip
+                "--export", tmp_path / "package", "--info", tmp_path / "info.json", "--log", tmp_path)  # fmt: skip
     assert typed.status == 0
     assert "rank" in typed.out
     assert "dummy" in typed.out
     assert "checklist:" in typed.out
     assert (tmp_path / "package" / "MANIFEST.json").is_file()
+    assert "Ada" in (tmp_path / "package/docs/model_card.md").read_text(encoding="utf-8")
+    (line,) = (tmp_path / "runs.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["scoring"] == "roc_auc"
     assert "baseline: 0.5" in typed.err
 
 
 def test_fit_as_json_says_everything_on_stdout_alone(run: Any, table: Path) -> None:
-    typed = run("fit", table, "--target", "answer", "--group", "household", "--drop", "row", *QUICK, "--json", "-q")
+    typed = run(
+        "fit", table, "--target", "answer", "--group-column", "household", "--drop", "row", *QUICK, "--json", "-q"
+    )
     assert (typed.status, typed.err) == (0, "")
     facts = json.loads(typed.out)
     assert facts["task"] == "binary"
@@ -87,26 +93,54 @@ def test_fit_as_json_says_everything_on_stdout_alone(run: Any, table: Path) -> N
     assert 0.5 < facts["best_score"] <= 1
     assert len(facts["leaderboard"]) == 2
     assert facts["package"] is None
+    assert facts["mlflow_run"] is None
 
 
 def test_fit_passes_its_options_on(run: Any, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def fit(self: WorkflowEstimator, X: pd.DataFrame, y: pd.Series, *, groups: pd.Series | None) -> None:
-        seen.update(params=self.get_params(), columns=list(X.columns), y=y.name, groups=groups)
+    def fit(self: WorkflowEstimator, X: pd.DataFrame, y: pd.Series, *, sample_weight: Any, groups: Any) -> None:
+        seen.update(params=self.get_params(), columns=list(X.columns), y=y.name, groups=groups, weight=sample_weight)
         raise cli.InvalidInput("enough")
 
     monkeypatch.setattr(WorkflowEstimator, "fit", fit)
-    typed = run("fit", table, "--target", "answer", "--group", "household", "--drop", "row", "--drop", "born",
+    typed = run("fit", table, "--target", "answer", "--group-column", "household", "--drop", "row", "--drop", "born",
                 "--task", "classification", "--scoring", "neg_log_loss", "--time-budget", "0", "--n-iter", "7",
-                "--preset", "interpretable", "--random-state", "3", "--quiet")  # fmt: skip
+                "--preset", "interpretable", "--random-state", "3", "--weight-column", "count",
+                "--estimators", "linear, lightgbm", "--checkpoint", "trials", "--quiet")  # fmt: skip
     assert (typed.status, typed.err) == (2, "Error: enough\n")
     expected = {"task": "classification", "scoring": "neg_log_loss", "time_budget": None, "n_iter": 7,
-                "preset": "interpretable", "random_state": 3, "verbose": 0}  # fmt: skip
+                "preset": "interpretable", "random_state": 3, "verbose": 0,
+                "estimators": ["linear", "lightgbm"], "checkpoint": Path("trials")}  # fmt: skip
     assert {name: seen["params"][name] for name in expected} == expected
-    assert seen["columns"] == ["amount", "count", "city", "plan", "is_member", "visits", "joined", "seen"]
+    assert seen["weight"].tolist() == pd.read_csv(table)["count"].tolist()
+    assert seen["columns"] == ["amount", "city", "plan", "is_member", "visits", "joined", "seen"]
     assert seen["y"] == "answer"
     assert seen["groups"].tolist() == (np.arange(160) // 4).tolist()
+
+
+def test_what_would_fail_after_the_fit_fails_before_it(
+    run: Any, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WorkflowEstimator, "fit", lambda *args, **kwargs: pytest.fail("it was fitted"))
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.txt").write_text("years of work")
+    (tmp_path / "info.json").write_text('{"owenr": "Ada"}')
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "broken.json").write_text("{")
+    free, fit = tmp_path / "out", ["fit", table, "--target", "answer", "-q"]
+    for words, message in (
+        (["--export", tmp_path / "taken"], "is in the way"),
+        (["--export", free, "--info", tmp_path / "info.json"], "Got 'owenr' instead"),
+        (["--export", free, "--info", tmp_path / "list.json"], "must hold a JSON object"),
+        (["--export", free, "--info", tmp_path / "broken.json"], "cannot be read as JSON"),
+        (["--export", free, "--info", tmp_path / "none.json"], "No such file"),
+        (["--info", tmp_path / "info.json"], "Say with --export"),
+        (["--time-budget", "-1"], "--time-budget"),
+    ):
+        typed = run(*fit, *words)
+        assert (typed.status, typed.out) == (2, "")
+        assert message in typed.err
 
 
 def test_parquet_is_read_too(run: Any, tmp_path: Path) -> None:
@@ -123,7 +157,7 @@ def test_parquet_is_read_too(run: Any, tmp_path: Path) -> None:
     [
         (["nothing.csv", "--target", "y"], "There is no file nothing.csv"),
         (["{table}", "--target", "anser"], "has no column 'anser'. There are 'amount', 'count'"),
-        (["{table}", "--target", "answer", "--drop", "x", "--group", "g"], "has no column 'g', 'x'"),
+        (["{table}", "--target", "answer", "--drop", "x", "--group-column", "g"], "has no column 'g', 'x'"),
         (["{table}", "--target", "answer", "--scoring", "acuracy"], "acuracy"),
         (["{package}", "--target", "answer"], "cannot be read as CSV"),
         (["{broken}", "--target", "answer"], "cannot be read as Parquet"),
@@ -145,7 +179,7 @@ def test_verify_groups_its_checks_by_class(run: Any, exported: Path, table: Path
     typed = run("verify", exported)
     assert (typed.status, typed.err) == (0, "")
     assert typed.out.startswith(f"{exported}: nothing is wrong\n")
-    assert [line.split(" (")[0] for line in typed.out.splitlines() if line and line[0] != " "][1:] == list(cli._KINDS)
+    assert [line.split(" (")[0] for line in typed.out.splitlines() if line and line[0] != " "][2:] == list(cli._KINDS)
     assert "needs the training data" in typed.out
     with_data = run("verify", exported, "--data", table)
     assert with_data.status == 0
@@ -216,8 +250,10 @@ def test_version_and_help(run: Any) -> None:
     assert run("--version").out.startswith("automl-wf ")
     typed = run("--help")
     assert typed.status == 0
-    for word in ("fit", "verify", "serve", "--install-completion"):
+    for word in ("fit", "verify", "serve", "--install-completion", "Exit status: 0"):
         assert word in typed.out
+    for command in ("fit", "verify", "serve", "compare", "promote", "rollback"):
+        assert "--json" in run(command, "--help").out
     assert run("mend").status == 2
 
 
@@ -237,7 +273,17 @@ def test_from_one_version_to_the_next_and_back(run: Any, exported: Path, table: 
     assert refused.status == cli.UNUSABLE
     assert "'undecided', because of: score" in refused.err
     assert run("promote", exported, "--registry", registry, "--force", "a test").out.startswith("v2 serves, v1 before")
-    assert run("rollback", "--registry", registry, "--reason", "slow").out == "v1 serves, v2 before (slow)\n"
+    went_back = json.loads(run("rollback", "--registry", registry, "--reason", "slow", "--json").out)
+    assert (went_back["version"], went_back["before"], went_back["reason"]) == ("v1", "v2", "slow")
+    again = json.loads(run("promote", exported, "--registry", registry, "--force", "a test", "--json").out)
+    assert (again["action"], again["before"]) == ("promote", "v1")
+    assert run("rollback", "--registry", registry).out == f"v1 serves, {again['version']} before (asked for)\n"
     assert run("rollback", "--registry", registry).status == cli.UNUSABLE
+    tried = run("promote", exported, "--registry", registry, "--shadow")
+    assert tried.out == "v4 is on trial beside v1 (shadow; answers nobody)\n"
+    assert run("promote", exported, "--registry", registry, "--shadow", "--share", 0.1).status == cli.UNUSABLE
+    split = run("promote", exported, "--registry", registry, "--share", 0.1, "--decision", decision)
+    assert split.out.startswith("v5 is on trial beside v1 (split; ROC AUC")
+    assert run("rollback", "--registry", registry).out == "v1 serves alone, v5 is no longer on trial (asked for)\n"
     as_json = run("compare", registry, exported, "--data", table, "--json")
     assert json.loads(as_json.out)["verdict"] == "undecided"

@@ -76,6 +76,9 @@ def test_the_pareto_front_by_hand() -> None:
     assert _pareto_front(TRIALS) == {0, 4, 2}
     assert _pareto_front((trial(0, 0.5, 1.0), trial(1, 0.6, 1.0), trial(2, 0.6, 1.0))) == {1}
     assert _pareto_front(TRIALS[1:2]) == set()
+    # 1 is slower and worse than 0, but smaller; 2 is neither.
+    sizes = (trial(0, 0.8, 1.0, n_parameters=9), trial(1, 0.7, 2.0, n_parameters=3), trial(2, 0.7, 2.0, n_parameters=9))
+    assert _pareto_front(sizes) == {0, 1}
 
 
 def test_cv_results_have_a_row_per_trial_and_ranks_with_ties() -> None:

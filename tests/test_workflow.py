@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,11 @@ CONFIG: dict[str, Any] = {
     "verbose": 0,
     "estimators": ["linear", "lightgbm"],
 }
+ARTIFACTS = (
+    "problem", "data_plan", "splits", "feature_pipeline", "processed_features", "feature_metadata",
+    "feature_validation", "shortlist", "training_history", "optimization_history", "models", "evaluation",
+    "interpretation", "results",
+)  # fmt: skip
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 3))
 Y = np.where(X[:, 0] + 0.5 * RNG.normal(size=90) > 0, "yes", "no")
@@ -39,7 +45,8 @@ def test_the_defaults_are_the_estimators() -> None:
 def test_execute_runs_every_stage_and_times_it() -> None:
     workflow = ModelDevelopmentWorkflow(CONFIG)
     result = workflow.execute(X, Y)
-    assert tuple(workflow.artifacts) == STAGES
+    assert tuple(workflow.artifacts) == ARTIFACTS
+    assert workflow.artifacts["results"] is result
     assert set(workflow.metrics["seconds"]) == set(STAGES)
     assert all(seconds > 0 for seconds in workflow.metrics["seconds"].values())
     assert sum(workflow.metrics["seconds"].values()) <= result.timings["total"]
@@ -48,18 +55,115 @@ def test_execute_runs_every_stage_and_times_it() -> None:
     np.testing.assert_array_equal(again.tuning.prediction, result.tuning.prediction)
 
 
-def test_stages_can_be_called_one_by_one() -> None:
+def test_each_stage_is_callable_on_the_last_ones_result() -> None:
     workflow = ModelDevelopmentWorkflow(CONFIG)
-    data = workflow.read(X, Y, None, None, "test")
-    problem = workflow.define_problem(data)
-    rows, table, plan = workflow.prepare_data(data, problem)
-    features = workflow.engineer_features(data, problem, table)
-    shortlist = workflow.select_models(data, problem, table)
-    assert problem.task is Task.BINARY
-    assert len(rows.index) == table.n_rows == plan.n_rows == 90
-    assert {"tree", "target", "dense"} <= set(features.views)
-    assert shortlist.configurations[0][0] == "dummy"
-    assert list(workflow.artifacts) == list(STAGES[:4])
+    problem = workflow.define_problem(X, Y)
+    data = workflow.prepare_data(problem)
+    features = workflow.engineer_features(data)
+    models = workflow.select_and_train_models(features)
+    optimized = workflow.optimize_hyperparameters(models)
+    evaluation = workflow.evaluate_models(optimized)
+    interpretation = workflow.interpret_models(optimized)
+    result = workflow.compile_results()
+    assert problem.problem.task is Task.BINARY
+    assert len(data.rows.index) == data.table.n_rows == data.data_plan.n_rows == 90
+    assert {"tree", "target", "dense"} <= set(features.features.views)
+    assert [t.configuration.source for t in models.trials] == ["baseline", "portfolio"]
+    assert len(optimized.trials) == 3
+    again = workflow.optimize_hyperparameters(models)
+    np.testing.assert_array_equal(again.tuning.prediction, optimized.tuning.prediction)
+    assert (result.evaluation, result.interpretation) == (evaluation, interpretation)
+    whole = ModelDevelopmentWorkflow(CONFIG).execute(X, Y)
+    np.testing.assert_array_equal(result.tuning.prediction, whole.tuning.prediction)
+    assert evaluation.honest == whole.evaluation.honest
+    fitted = WorkflowEstimator(**CONFIG).fit(X, Y)
+    np.testing.assert_array_equal(workflow.to_estimator().predict_proba(X), fitted.predict_proba(X))
+
+
+def test_the_search_goes_on_in_stage_5_where_stage_4_ended() -> None:
+    config = {**CONFIG, "n_iter": 6, "preset": "best", "estimators": ["lightgbm"]}
+    workflow = ModelDevelopmentWorkflow(config)
+    models = workflow.select_and_train_models(
+        workflow.engineer_features(workflow.prepare_data(workflow.define_problem(X, Y)))
+    )
+    assert {t.configuration.source for t in models.trials} == {"baseline", "portfolio"}
+    trained = len(models.trials)
+    optimized = workflow.optimize_hyperparameters(models)
+    assert [t.configuration.source for t in optimized.trials[trained:]] == ["asked"] * (6 - trained)
+    assert [t.number for t in optimized.trials] == list(range(6))
+    assert len(workflow.artifacts["training_history"]) == trained
+    assert len(workflow.artifacts["optimization_history"]) == 6
+
+
+def test_the_clock_stands_still_between_stages() -> None:
+    def wait(budget: Budget) -> Budget:
+        """As it would be if somebody had gone for lunch."""
+        return replace(budget, started_at=budget.started_at - 5000.0)
+
+    workflow = ModelDevelopmentWorkflow({**CONFIG, "time_budget": 60.0})
+    problem = workflow.define_problem(X, Y)
+    workflow.budget = wait(workflow.budget)
+    models = workflow.select_and_train_models(workflow.engineer_features(workflow.prepare_data(problem)))
+    assert 0.0 < workflow.budget.elapsed() < 60.0
+    workflow.budget = wait(workflow.budget)
+    training = replace(models.training, budget=wait(models.training.budget))
+    optimized = workflow.optimize_hyperparameters(replace(models, training=training))
+    workflow.evaluate_models(optimized)
+    workflow.interpret_models(optimized)
+    workflow.budget = wait(workflow.budget)
+    result = workflow.compile_results()
+    assert len(result.tuning.trials) == 3
+    assert not result.tuning.is_clock_limited
+    assert result.timings["total"] < 60.0
+
+
+def test_results_need_every_stage() -> None:
+    workflow = ModelDevelopmentWorkflow(CONFIG)
+    with pytest.raises(InvalidInput, match="Missing: evaluation; call evaluate_models"):
+        workflow.compile_results()
+    problem = workflow.define_problem(X, Y)
+    models = workflow.select_and_train_models(workflow.engineer_features(workflow.prepare_data(problem)))
+    optimized = workflow.optimize_hyperparameters(models)
+    evaluation = workflow.evaluate_models(optimized)
+    for call in (workflow.compile_results, lambda: workflow.prepare_deployment(optimized, evaluation, "nowhere")):
+        with pytest.raises(InvalidInput, match="Missing: interpretation; call interpret_models"):
+            call()
+
+
+def test_every_decision_has_a_reason_a_fact_and_an_agent_who_answers_for_it() -> None:
+    workflow = ModelDevelopmentWorkflow(CONFIG)
+    assert all(not agent.decisions for agent in workflow.agents.values())
+    result = workflow.execute(X, Y)
+    assert list(workflow.agents) == ["Insight Generator", "Statistical Analyst", "Data Explorer", "ML Engineer"]
+    assert {d.stage for d in result.decisions} == set(STAGES)
+    for decision in result.decisions:
+        assert decision.decision
+        assert decision.reason
+        assert decision.fact
+        agent = workflow.agents[decision.agent]
+        assert decision in agent.decisions
+        assert decision.stage in agent.leads
+    answered = [d for agent in workflow.agents.values() for d in agent.decisions]
+    assert sorted(map(repr, answered)) == sorted(map(repr, result.decisions))
+    assert workflow.agents["Statistical Analyst"].supports == (
+        "problem_definition", "feature_engineering", "bayesian_hpo", "evaluation"
+    )  # fmt: skip
+    assert ("task: binary", "inferred from the values of the target") in [
+        (d.decision, d.reason) for d in workflow.agents["Insight Generator"].decisions
+    ]
+
+
+def test_processed_features_are_a_frame_with_metadata() -> None:
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 0, "x", "y")})
+    workflow = ModelDevelopmentWorkflow(CONFIG)
+    features = workflow.engineer_features(workflow.prepare_data(workflow.define_problem(frame, Y)))
+    assert list(features.frame()) == ["a", "b"]
+    np.testing.assert_array_equal(features.frame()["a"].sort_index(), X[:, 0])
+    dense = features.frame("dense")
+    assert list(dense) == features.metadata("dense")["name"].tolist()
+    assert np.isfinite(dense.to_numpy()).all()
+    assert features.validation.is_valid
+    assert [row["name"] for row in workflow.artifacts["feature_metadata"]] == ["a", "b"]
 
 
 def test_settings_that_cannot_be_are_refused_before_anything_is_read() -> None:
@@ -93,7 +197,7 @@ def test_a_training_part_of_one_class_is_an_error_before_any_model() -> None:
     workflow = ModelDevelopmentWorkflow(CONFIG)
     with pytest.raises(InvalidInput, match="split 0 hold one class only"):
         workflow.execute(X, np.repeat(["a", "b"], 45), groups=np.repeat([0, 1], 45))
-    assert "bayesian_hpo" not in workflow.artifacts
+    assert "splits" not in workflow.artifacts
 
 
 def test_rows_sorted_by_time_and_class_are_learnt_all_the_same() -> None:
@@ -132,6 +236,15 @@ def test_folds_by_time_and_size(seconds: float | None, n_rows: int, n_folds: int
     _, table, _ = learn_schema(np.arange(float(n_rows)).reshape(-1, 1))
     problem = define_problem(read_target(np.arange(n_rows) / 7, "regression", n_rows, "test"), table)
     assert _forecast_folds(table, problem, Budget(seconds), 1) == n_folds
+
+
+@pytest.mark.parametrize(("n_jobs", "n_folds"), [(1, 3), (2, 4), (4, 4), (5, 5), (16, 8)])
+def test_folds_fill_the_threads_that_fit_them(n_jobs: int, n_folds: int) -> None:
+    _, table, _ = learn_schema(np.arange(10_000.0).reshape(-1, 1))
+    problem = define_problem(read_target(np.arange(10_000) / 7, "regression", 10_000, "test"), table)
+    # Three folds for few models: whatever the threads, time that is too short for more.
+    seconds = 10 * 300 * (0.7e-3 + 2.2e-5) * (2.0 / n_jobs) / 0.7
+    assert _forecast_folds(table, problem, Budget(seconds), n_jobs) == n_folds
 
 
 def test_the_summary_says_model_score_baseline_finding_and_what_is_next(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,29 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl_wf.bayesian_hpo.objective import FEATURE_SHARE, Configuration, Objective, Trial
+from automl_wf.bayesian_hpo.partitioned import PARTITION_SHARE, AllRows, fit_on_all_rows
 from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
 from automl_wf.core.budget import Budget
 from automl_wf.core.checkpoint import Journal
 from automl_wf.core.folds import FoldCache
 from automl_wf.core.metrics import Scoring
+from automl_wf.core.spread import Workers
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import OutOfTime, WorkflowError
-from automl_wf.model_selection.ensemble import Blend, BlendChoice, Member, ScoreScale, choose_blend, combine
-from automl_wf.model_selection.postprocess import fit_postprocess
+from automl_wf.model_selection.ensemble import (
+    STRATEGIES,
+    Blend,
+    BlendChoice,
+    Member,
+    ScoreScale,
+    choose_blend,
+    combine,
+)
+from automl_wf.model_selection.postprocess import fit_postprocess, threshold_is_affordable
 
-__all__ = ["Configuration", "Objective", "SearchRules", "Trial", "Tuning", "tune"]
+__all__ = [
+    "PARTITION_SHARE",
+    "AllRows",
+    "Configuration",
+    "Objective",
+    "SearchRules",
+    "Training",
+    "Trial",
+    "Tuning",
+    "train",
+    "tune",
+]
 
 #: Up to this many rows the fold models are kept and averaged; beyond, members are fitted again on all rows.
 KEEP_FOLDS = 20_000
 #: The search leaves time for fitting this many of its best trials again on all rows, up to a share of all its time.
 REFITTED, REFIT_SHARE = 3, 0.35
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What became of trials that workers were to run.
+
+    Parameters
+    ----------
+    n_bytes, n_sent : int
+        Size of rows and recipes, and how often they were sent to all workers.
+    n_here : int
+        Folds that were fitted in this process after all.
+    losses : tuple of str
+        Why workers were lost.
+    """
+
+    n_bytes: int
+    n_sent: int
+    n_here: int
+    losses: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -60,6 +101,15 @@ class Tuning:
         Trials that came from a journal.
     unwritten : str
         Why a trial could not be written to the journal; empty if all were, or there is none.
+    spread : Spread or None
+        What workers of their own memory did; None: threads of this process did everything.
+    is_metric_slow : bool
+        Whether the time was too short for the metric's calls: fewer strategies of blending took part, or no threshold
+        was sought.
+    rivals : tuple of int
+        Numbers of the trials that took part in the choice, too, but were not among the best whose models are kept.
+    rival_predictions : tuple of ndarray
+        Their out-of-fold predictions, on one scale.
     """
 
     trials: tuple[Trial, ...]
@@ -75,6 +125,10 @@ class Tuning:
     score_time_s: float = 0.0
     n_resumed: int = 0
     unwritten: str = ""
+    spread: Spread | None = None
+    is_metric_slow: bool = False
+    rivals: tuple[int, ...] = ()
+    rival_predictions: tuple[NDArray[np.float64], ...] = ()
 
     @property
     def baseline(self) -> Trial:
@@ -95,7 +149,49 @@ class Tuning:
         return float(sum(ms * n for ms, n in zip(used, parts, strict=True))) * 1e-6
 
 
-def tune(
+@dataclass(frozen=True)
+class Training:
+    """The portfolio, trained: what stage 4 hands to the search, which goes on from there.
+
+    Parameters
+    ----------
+    objective : Objective
+        Runs one configuration.
+    record : SearchRecord
+        Trials so far, the baseline first, the best ones with their fitted models.
+    rules : SearchRules
+        What ends the search.
+    budget : Budget
+        The clock of the search; it stands still between the stages.
+    used_s : float
+        Seconds of it that the portfolio took.
+    seed : int
+        Seed of the search.
+    on_trial : callable
+        Told of each trial.
+    journal : Journal or None
+        Where trials are found and kept.
+    all_rows : AllRows or None
+        The table that the rows of the objective are a sample of; None: they are all there are.
+    """
+
+    objective: Objective
+    record: SearchRecord
+    rules: SearchRules
+    budget: Budget
+    used_s: float
+    seed: int
+    on_trial: Callable[[Trial, SearchRecord], None] = lambda trial, record: None
+    journal: Journal | None = None
+    all_rows: AllRows | None = None
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The trials so far."""
+        return tuple(self.record.trials)
+
+
+def train(
     cache: FoldCache,
     task: Task,
     n_classes: int,
@@ -105,14 +201,14 @@ def tune(
     rules: SearchRules,
     *,
     budget: Budget,
-    reserve: float,
     seed: int,
     n_jobs: int,
-    max_seconds_per_row: float | None = None,
     on_trial: Callable[[Trial, SearchRecord], None] = lambda trial, record: None,
     journal: Journal | None = None,
-) -> Tuning:
-    """Search, blend and fit.
+    workers: Workers | None = None,
+    all_rows: AllRows | None = None,
+) -> Training:
+    """Train the portfolio: the first half of the search.
 
     Parameters
     ----------
@@ -127,61 +223,96 @@ def tune(
     rules : SearchRules
         What ends the search.
     budget : Budget
-        The clock of the whole fit.
-    reserve : float
-        Seconds to be left for the stages after this one.
+        The clock of the whole search, what follows the portfolio included.
     seed, n_jobs : int
         Seed and threads.
-    max_seconds_per_row : float or None
-        Seconds per row that a prediction may take.
     on_trial : callable
         Told of each trial.
     journal : Journal or None
         Where trials are found and kept.
+    workers : Workers or None
+        What folds are spread over; None: threads of this process.
+    all_rows : AllRows or None
+        The table that the rows of `cache` are a sample of; None: they are all there are.
 
     Returns
     -------
-    Tuning
-        Trials, blend and what was predicted out of fold.
+    Training
+        The trials.
 
     Raises
     ------
     WorkflowError
         Not even the baseline could be fitted; the reason is given.
     """
-    keeps_folds = _keeps_folds(cache)
-    search_budget = budget.until_reserve(reserve)
-    feature_s = None if search_budget.seconds is None else FEATURE_SHARE * search_budget.seconds
-    objective = Objective(cache, task, n_classes, scoring, specs, seed=seed, n_jobs=n_jobs, feature_s=feature_s)
-
-    def finishing_s(record: SearchRecord) -> float:
-        best = sorted((t for t in record.trials if t.status == "ok"), key=lambda t: -t.score)[:REFITTED]
-        if keeps_folds or search_budget.seconds is None:
-            return 0.0
-        most = REFIT_SHARE * search_budget.seconds
-        return min(sum(s for trial in best if (s := _refit_s(objective, trial)) <= most), most)
-
+    feature_s = None if budget.seconds is None else FEATURE_SHARE * budget.seconds
+    objective = Objective(
+        cache, task, n_classes, scoring, specs, seed=seed, n_jobs=n_jobs, feature_s=feature_s, workers=workers
+    )
     record = run_search(
         objective,
-        portfolio,
-        rules,
-        search_budget,
+        rules.of_portfolio(portfolio),
+        replace(rules, asks=False),
+        budget,
         seed=seed,
         on_trial=on_trial,
-        finishing_s=finishing_s,
+        finishing_s=lambda record: _finishing_s(objective, record, budget),
         journal=journal,
     )
-    best = record.best
-    if best is None:
+    if record.best is None:
         raise WorkflowError(f"No model could be fitted. {_reasons(record.trials)}")
+    return Training(objective, record, rules, budget, budget.elapsed(), seed, on_trial, journal, all_rows)
+
+
+def tune(training: Training, *, budget: Budget, reserve: float, max_seconds_per_row: float | None = None) -> Tuning:
+    """Go on with the search, blend, and fit what will predict.
+
+    Parameters
+    ----------
+    training : Training
+        The portfolio, trained; it stays as it is.
+    budget : Budget
+        The clock of the whole fit.
+    reserve : float
+        Seconds to be left for the stages after this one.
+    max_seconds_per_row : float or None
+        Seconds per row that a prediction may take.
+
+    Returns
+    -------
+    Tuning
+        Trials, blend and what was predicted out of fold.
+    """
+    objective = training.objective
+    record = replace(training.record, trials=list(training.record.trials))
+    cache, task, scoring = objective.cache, objective.task, objective.scoring
+    search_budget = training.budget.with_used(training.used_s)
+    if training.rules.asks and not record.is_over:
+        run_search(
+            objective,
+            (),
+            training.rules,
+            search_budget,
+            seed=training.seed,
+            on_trial=training.on_trial,
+            finishing_s=lambda record: _finishing_s(objective, record, search_budget),
+            journal=training.journal,
+            record=record,
+        )
+    workers, all_rows = objective.workers, training.all_rows
+    if workers is not None:
+        workers.forget()
+    keeps_folds = _keeps_folds(cache)
     candidates = _candidates(record, max_seconds_per_row, len(cache.folds) if keeps_folds else 1)
     rows = cache.folds.rows
     y, weight, group = cache.y[rows], _take(cache.weight, rows), _take(cache.group, rows)
     scales = [_scale(task, t, weight) for t in candidates]
     predictions = [s.apply(t.prediction) for s, t in zip(scales, candidates, strict=True) if t.prediction is not None]
+    rivals = [] if max_seconds_per_row is not None else _rivals(record)
     families = [t.configuration.model for t in candidates]
     # A metric of the user's own may be slow: half of what is left is for the blend, half for the threshold.
-    max_calls = budget.until_reserve(reserve).share(0.5).calls(objective.score_time_s)
+    blend_share = 0.5 if all_rows is None else 0.5 * (1.0 - PARTITION_SHARE)
+    max_calls = budget.until_reserve(reserve).share(blend_share).calls(objective.score_time_s)
     choice = choose_blend(
         predictions, y, weight, group, scoring, cache.folds.fold_of_row, families, max_calls=max_calls
     )
@@ -189,7 +320,11 @@ def tune(
     post = fit_postprocess(combined, y, weight, group, scoring, task, costs=scoring.costs, max_calls=max_calls)
     chosen = [(t, float(w), s) for t, w, s in zip(candidates, choice.weights, scales, strict=True) if w > 0]
     fold_members = tuple(_member(objective, t, w, s) for t, w, s in chosen)
-    members, finish = _finish(objective, chosen, fold_members, budget.until_reserve(reserve))
+    rest = budget.until_reserve(reserve)
+    if all_rows is None:
+        members, finish = _finish(objective, chosen, fold_members, rest)
+    else:
+        members, finish = fit_on_all_rows(objective, [t for t, _, _ in chosen], fold_members, all_rows, rest)
     return Tuning(
         trials=tuple(record.trials),
         choice=choice,
@@ -204,7 +339,25 @@ def tune(
         score_time_s=objective.score_time_s,
         n_resumed=record.n_resumed,
         unwritten=record.unwritten,
+        spread=None
+        if workers is None
+        else Spread(workers.n_bytes, workers.n_sent, workers.n_here, tuple(workers.losses)),
+        is_metric_slow=(len(candidates) > 1 and len(choice.scores) < len(STRATEGIES))
+        or (task is Task.BINARY and scoring.needs == "label" and not threshold_is_affordable(max_calls)),
+        rivals=tuple(t.number for t in rivals),
+        rival_predictions=tuple(
+            _scale(task, t, weight).apply(t.prediction) for t in rivals if t.prediction is not None
+        ),
     )
+
+
+def _finishing_s(objective: Objective, record: SearchRecord, budget: Budget) -> float:
+    """Seconds to be left of the search's time for fitting its best trials again on all rows."""
+    if _keeps_folds(objective.cache) or budget.seconds is None:
+        return 0.0
+    best = sorted((t for t in record.trials if t.status == "ok"), key=lambda t: -t.score)[:REFITTED]
+    most = REFIT_SHARE * budget.seconds
+    return min(sum(s for trial in best if (s := _refit_s(objective, trial)) <= most), most)
 
 
 def _keeps_folds(cache: FoldCache) -> bool:
@@ -227,6 +380,15 @@ def _candidates(record: SearchRecord, max_seconds_per_row: float | None, n_parts
             kept.append(trial)
             used += seconds
     return sorted(kept, key=lambda t: t.number) or [min(fitted, key=lambda t: t.predict_time_ms)]
+
+
+def _rivals(record: SearchRecord) -> list[Trial]:
+    """Trials that were judged whole, but whose models were let go for better ones."""
+    return [
+        t
+        for t in record.trials
+        if t.status == "ok" and not t.learners and t.prediction is not None and t.configuration.source != "baseline"
+    ]
 
 
 def _scale(task: Task, trial: Trial, weight: NDArray[np.float64] | None) -> ScoreScale:

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from automl_wf.core.budget import Budget
 from automl_wf.core.folds import FoldCache
 from automl_wf.core.metrics import Scoring
+from automl_wf.core.spread import Outcome, Workers
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import OutOfTime
 from automl_wf.model_selection.base import Learner, ModelSpec, Sample
@@ -28,6 +29,8 @@ MAX_PARALLEL_ROWS = 200_000
 FEATURE_SHARE = 0.25
 #: Up to this many rows folds run in turn: their rounds are so short that threads would only wait for the interpreter.
 MIN_PARALLEL_ROWS = 1_000
+#: Rounds that are kept of a loss curve, for people to look at.
+CURVE_POINTS = 60
 
 Status = Literal["ok", "pruned", "failed", "out_of_time"]
 Source = Literal["baseline", "portfolio", "asked"]
@@ -40,6 +43,11 @@ class Configuration:
     model: str
     params: Mapping[str, Any]
     source: Source
+
+    @property
+    def name(self) -> str:
+        """Model and hyper-parameters: what a trial is known by in a journal."""
+        return f"{self.model} {sorted(self.params.items())!r}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class Trial:
         Whether the clock ended a learner before it was done.
     started_s : float
         Seconds after the start of the search.
+    loss_curve : tuple of (int, float)
+        Validation loss after some of the rounds, mean over the folds; empty for learners that are not grown in rounds.
     """
 
     number: int
@@ -89,6 +99,59 @@ class Trial:
     n_parameters: int = 0
     is_cut_short: bool = False
     started_s: float = 0.0
+    loss_curve: tuple[tuple[int, float], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class FoldFitter:
+    """Fits a configuration on one fold: all that a worker of another process is sent.
+
+    Parameters
+    ----------
+    cache : FoldCache
+        Matrices of the folds; elsewhere they are made anew.
+    task : Task
+        What is predicted.
+    n_classes : int
+        Number of classes.
+    specs : mapping of str to ModelSpec
+        The models by name.
+    seed : int
+        Seed of every learner.
+    """
+
+    cache: FoldCache
+    task: Task
+    n_classes: int
+    specs: Mapping[str, ModelSpec]
+    seed: int
+
+    def __call__(
+        self, configuration: Configuration, fold: int, budget: Budget | float | None, n_threads: int
+    ) -> Learner:
+        """The fitted learner; seconds instead of a budget count from now."""
+        if not isinstance(budget, Budget):
+            budget = Budget(budget)
+        spec = self.specs[configuration.model]
+        data = self.cache.get(fold, spec.view_of(configuration.params))
+        valid = self.cache.folds.splits[fold][1]
+        learner = learner_of(spec, self.task, self.n_classes, configuration.params, self.seed + fold)
+        return learner.fit(
+            self.sample(data.X_train, data.train, data.view, data.cache.setdefault("train", {})),
+            self.sample(data.X_valid, valid, data.view, data.cache.setdefault("valid", {})),
+            budget=budget,
+            n_threads=n_threads,
+        )
+
+    def sample(self, X: NDArray[np.float64], rows: Any, view: Any, cache: dict[Any, Any]) -> Sample:
+        """Rows as a learner is given them."""
+        weight = None if self.cache.weight is None else self.cache.weight[rows]
+        group = None if self.cache.group is None else self.cache.group[rows]
+        return Sample(X, self.cache.y[rows], weight, group, tuple(view.categorical), cache)
+
+
+class _FailedElsewhere(Exception):
+    """What a model raised on a worker, in words."""
 
 
 class Objective:
@@ -112,6 +175,8 @@ class Objective:
         Threads that may run at a time.
     feature_s : float or None, default=None
         Seconds that a feature view may take in all folds; None: no limit.
+    workers : Workers or None, default=None
+        What folds are spread over; None: threads of this process.
     """
 
     def __init__(
@@ -125,9 +190,14 @@ class Objective:
         seed: int,
         n_jobs: int,
         feature_s: float | None = None,
+        workers: Workers | None = None,
     ) -> None:
         self.cache, self.task, self.n_classes, self.scoring, self.specs = cache, task, n_classes, scoring, specs
-        self.seed, self.n_jobs, self.feature_s = seed, n_jobs, feature_s
+        self.seed, self.n_jobs, self.feature_s, self.workers = seed, n_jobs, feature_s, workers
+        self._fit = FoldFitter(cache, task, n_classes, specs, seed)
+        self._ahead: dict[tuple[str, int], Outcome] = {}
+        if workers is not None:
+            workers.send(self._fit)
         #: Longest time that the metric has taken on all held-out rows.
         self.score_time_s = 0.0
 
@@ -161,16 +231,90 @@ class Objective:
             Never raises for what a model does: that is the trial's `reason`.
         """
         start = time.perf_counter()
+        elsewhere_s = sum(outcome.seconds for outcome in self._fitted_ahead(configuration).values())
         if budget.is_limited:
             budget = budget.until_reserve(self.scoring_s)
         try:
             outcome = self._run(configuration, budget, worth_going_on)
         except OutOfTime as error:
             outcome = {"status": "out_of_time", "reason": str(error)}
+        except _FailedElsewhere as error:
+            outcome = {"status": "failed", "reason": str(error)}
         except Exception as error:  # whatever a model raises is a record in the leaderboard, not the end of fit
             outcome = {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-        seconds = time.perf_counter() - start
+        for fold in self._fitted_ahead(configuration):
+            del self._ahead[configuration.name, fold]
+        # What was fitted ahead counts as what it would have taken here.
+        seconds = time.perf_counter() - start + elsewhere_s / min(self.n_jobs, len(self.cache.folds))
         return Trial(number, configuration, fit_time_s=seconds, started_s=started_s, **outcome)
+
+    def n_ahead(self, *, is_limited: bool) -> int | None:
+        """How many configurations are worth fitting at a time: none here; on workers as many as keep them busy.
+
+        Where a configuration may be dropped after its first folds, no more than that; None: all there are.
+        """
+        if self.workers is None:
+            return 0
+        n_folds, first = len(self.cache.folds), len(self._batches(list(range(len(self.cache.folds))))[0])
+        if is_limited:
+            return self.workers.count() // n_folds
+        return None if first == n_folds else math.ceil(2 * self.workers.count() / first)
+
+    def is_ahead(self, configuration: Configuration) -> bool:
+        """Whether folds of this configuration are fitted already."""
+        return bool(self._fitted_ahead(configuration))
+
+    def fit_ahead(
+        self,
+        configurations: Sequence[Configuration],
+        *,
+        budget: Budget,
+        worth_going_on: Callable[[Sequence[float]], bool],
+    ) -> None:
+        """Fit folds of several configurations side by side, before they are asked for one after the other.
+
+        Nothing is decided here: what was not fitted ahead is fitted when it is asked for.
+
+        Parameters
+        ----------
+        configurations : sequence of Configuration
+            The next ones.
+        budget : Budget
+            Time for each of them.
+        worth_going_on : callable
+            As things stand: tells which of them are likely to be asked for all of their folds.
+        """
+        promising = list(configurations)
+        for batch in self._batches(list(range(len(self.cache.folds)))):
+            if budget.is_limited:
+                promising = [c for c in promising if self._has_affordable_features(c)]
+            self._spread([(c, fold) for c in promising for fold in batch], budget.seconds)
+            promising = [c for c in promising if self._is_promising(c, worth_going_on)]
+
+    def _has_affordable_features(self, configuration: Configuration) -> bool:
+        try:
+            self._check_features(self.specs[configuration.model].view_of(configuration.params))
+        except OutOfTime:
+            return False
+        return True
+
+    def _is_promising(self, configuration: Configuration, worth_going_on: Callable[[Sequence[float]], bool]) -> bool:
+        done = self._fitted_ahead(configuration)
+        if len(done) == len(self.cache.folds) or any(outcome.value is None for outcome in done.values()):
+            return False
+        view = self.specs[configuration.model].view_of(configuration.params)
+        return worth_going_on(self._scores(view, [done[fold].value for fold in sorted(done)]))
+
+    def _fitted_ahead(self, configuration: Configuration) -> dict[int, Outcome]:
+        name = configuration.name
+        return {fold: outcome for (n, fold), outcome in self._ahead.items() if n == name}
+
+    def _spread(self, fits: Sequence[tuple[Configuration, int]], seconds: float | None) -> None:
+        """Fit folds on the workers and keep what came of each."""
+        assert self.workers is not None
+        outcomes = self.workers.run([(configuration, fold, seconds, 1) for configuration, fold in fits])
+        for (configuration, fold), outcome in zip(fits, outcomes, strict=True):
+            self._ahead[configuration.name, fold] = outcome
 
     def resume(self, trial: Trial, number: int, *, started_s: float = 0.0) -> Trial:
         """A trial of an earlier run of the same fit, in its place of this one."""
@@ -180,8 +324,10 @@ class Objective:
 
     @property
     def scoring_s(self) -> float:
-        """Seconds that the metric takes in one trial: each fold is scored, some twice, and all together."""
-        return (2 * len(self.cache.folds) + 1) * self.score_time_s
+        """Seconds that the metric takes in one trial: each fold is scored, the first ones twice, and all together."""
+        batches = self._batches(list(range(len(self.cache.folds))))
+        n_twice = len(batches[0]) if len(batches) > 1 else 0
+        return (len(self.cache.folds) + n_twice + 1) * self.score_time_s
 
     def refit(self, trial: Trial, *, budget: Budget) -> tuple[Any, Learner]:
         """View and learner of a trial's configuration on all rows, with the rounds that its folds chose."""
@@ -189,7 +335,7 @@ class Objective:
         with threadpool_limits(self.n_jobs, user_api="blas"):
             params = dict(trial.configuration.params)
             view, X, rows = self.cache.whole(spec.view_of(params))
-            sample = self._sample(X, rows, view, {})
+            sample = self._fit.sample(X, rows, view, {})
             if trial.n_rounds is not None:
                 params["n_rounds"] = trial.n_rounds
             learner = learner_of(spec, self.task, self.n_classes, params, self.seed)
@@ -206,7 +352,7 @@ class Objective:
         for batch in self._batches(folds):
             if budget.is_limited:
                 self._check_features(view)
-            learners += self._fit_batch(spec, configuration, batch, len(folds) - len(learners), budget)
+            learners += self._fit_batch(configuration, batch, len(folds) - len(learners), budget)
             if len(learners) < len(folds):
                 scores = self._scores(view, learners)
                 if not worth_going_on(scores):
@@ -234,60 +380,48 @@ class Objective:
             return [folds]
         return [folds[:2], folds[2:]]
 
-    def _fit_batch(
-        self, spec: ModelSpec, configuration: Configuration, batch: list[int], n_left: int, budget: Budget
-    ) -> list[Learner]:
+    def _fit_batch(self, configuration: Configuration, batch: list[int], n_left: int, budget: Budget) -> list[Learner]:
+        if self.workers is not None:
+            return self._fit_elsewhere(configuration, batch, n_left, budget)
         side_by_side = len(self.cache.y) <= MAX_PARALLEL_ROWS and len(batch) > 1
         if not side_by_side:
             done = []
             for i, fold in enumerate(batch):
                 share = budget.share(1.0 / (n_left - i))
-                done.append(self._fit(spec, configuration, fold, share, self.n_jobs))
+                done.append(self._fit(configuration, fold, share, self.n_jobs))
             return done
         n_workers = min(self.n_jobs, len(batch)) if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
-        # Folds run in waves: those of this batch, and those still to come after it.
-        waves, to_come = math.ceil(len(batch) / n_workers), math.ceil((n_left - len(batch)) / n_workers)
-        share = budget.share(waves / (waves + to_come))
+        share, waves = _share_of_batch(budget, n_workers, len(batch), n_left)
         with threadpool_limits(1, user_api="blas"):
             if n_workers == 1:
-                return [
-                    self._fit(spec, configuration, f, share.share(1 / (len(batch) - i)), 1) for i, f in enumerate(batch)
-                ]
+                return [self._fit(configuration, f, share.share(1 / (len(batch) - i)), 1) for i, f in enumerate(batch)]
             seconds = None if share.seconds is None else share.seconds / waves
             fitted = Parallel(n_jobs=n_workers, prefer="threads")(
-                delayed(self._fit)(spec, configuration, fold, seconds, 1) for fold in batch
+                delayed(self._fit)(configuration, fold, seconds, 1) for fold in batch
             )
         return list(fitted)
 
-    def _fit(
-        self, spec: ModelSpec, configuration: Configuration, fold: int, budget: Budget | float | None, n_threads: int
-    ) -> Learner:
-        if not isinstance(budget, Budget):
-            budget = Budget(budget)
-        data = self.cache.get(fold, spec.view_of(configuration.params))
-        valid = self.cache.folds.splits[fold][1]
-        learner = learner_of(spec, self.task, self.n_classes, configuration.params, self.seed + fold)
-        return learner.fit(
-            self._sample(data.X_train, data.train, data.view, data.cache.setdefault("train", {})),
-            self._sample(data.X_valid, valid, data.view, data.cache.setdefault("valid", {})),
-            budget=budget,
-            n_threads=n_threads,
-        )
-
-    def _sample(self, X: NDArray[np.float64], rows: Any, view: Any, cache: dict[Any, Any]) -> Sample:
-        weight = None if self.cache.weight is None else self.cache.weight[rows]
-        group = None if self.cache.group is None else self.cache.group[rows]
-        return Sample(X, self.cache.y[rows], weight, group, tuple(view.categorical), cache)
+    def _fit_elsewhere(
+        self, configuration: Configuration, batch: list[int], n_left: int, budget: Budget
+    ) -> list[Learner]:
+        """Learners of these folds from the workers; those fitted ahead are there already."""
+        assert self.workers is not None
+        missing = [fold for fold in batch if (configuration.name, fold) not in self._ahead]
+        if missing:
+            share, waves = _share_of_batch(budget, min(self.workers.count(), len(missing)), len(missing), n_left)
+            seconds = None if share.seconds is None else share.seconds / waves
+            self._spread([(configuration, fold) for fold in missing], seconds)
+        outcomes = [self._ahead.pop((configuration.name, fold)) for fold in batch]
+        for outcome in outcomes:
+            if outcome.failure:
+                raise (OutOfTime if outcome.is_out_of_time else _FailedElsewhere)(outcome.failure)
+        return [outcome.value for outcome in outcomes]
 
     @staticmethod
     def _share_rounds(learners: Sequence[Learner]) -> None:
         """One number of rounds for all folds, from the mean of their curves: no fold picks what suits its own rows."""
-        curves = [learner.curve_ for learner in learners if learner.curve_ is not None]
-        if len(curves) < len(learners):
-            return
-        n_common = min(len(c) for c in curves)
-        mean = np.mean([c[:n_common] for c in curves], axis=0)
-        if n_common and np.isfinite(mean).any():
+        mean = _mean_curve(learners)
+        if np.isfinite(mean).any():
             n_rounds = int(np.nanargmin(mean)) + 1
             for learner in learners:
                 learner.truncate(n_rounds)
@@ -341,4 +475,30 @@ class Objective:
             "n_rounds": learners[0].n_rounds,
             "n_parameters": sum(learner.n_parameters for learner in learners),
             "is_cut_short": any(learner.is_cut_short_ for learner in learners),
+            "loss_curve": _thinned(_mean_curve(learners)),
         }
+
+
+def _mean_curve(learners: Sequence[Learner]) -> NDArray[np.float64]:
+    """Validation loss by round, mean over the learners as far as all were grown; empty if one has none."""
+    curves = [learner.curve_ for learner in learners if learner.curve_ is not None]
+    if len(curves) < len(learners):
+        return np.empty(0)
+    n_common = min(len(c) for c in curves)
+    mean: NDArray[np.float64] = np.mean([c[:n_common] for c in curves], axis=0)
+    return mean
+
+
+def _thinned(curve: NDArray[np.float64]) -> tuple[tuple[int, float], ...]:
+    """Some rounds, evenly spread, with their loss; the best and the last among them."""
+    if not np.isfinite(curve).any():
+        return ()
+    evenly = np.linspace(0, len(curve) - 1, min(len(curve), CURVE_POINTS)).astype(int)
+    kept = np.unique([*evenly, int(np.nanargmin(curve))])
+    return tuple((int(i) + 1, float(curve[i])) for i in kept if np.isfinite(curve[i]))
+
+
+def _share_of_batch(budget: Budget, n_workers: int, n_folds: int, n_left: int) -> tuple[Budget, int]:
+    """Time for this batch, and the waves its folds run in: those still to come after it have waves of their own."""
+    waves, to_come = math.ceil(n_folds / n_workers), math.ceil((n_left - n_folds) / n_workers)
+    return budget.share(waves / (waves + to_come)), waves

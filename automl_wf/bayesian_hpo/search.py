@@ -17,6 +17,7 @@ from automl_wf.bayesian_hpo.surrogate import Surrogate
 from automl_wf.core.budget import Budget
 from automl_wf.core.checkpoint import Journal
 from automl_wf.model_selection.base import ModelSpec
+from automl_wf.model_selection.ensemble import CANDIDATES
 
 #: Up to this many rows the list of configurations follows from the size alone.
 SMALL = 2_000
@@ -24,8 +25,8 @@ SMALL = 2_000
 PORTFOLIO_SHARE = 0.6
 #: Asked trials in a row without a better one after which the search has converged.
 PATIENCE = 12
-#: Fitted models are kept for this many of the best trials.
-KEPT = 30
+#: Fitted models are kept for this many of the best trials: those that may become candidates for the blend.
+KEPT = CANDIDATES
 #: A single trial may take at most this share of the time left; the first one, a linear model, less of it.
 SLOT, FIRST_SLOT = 0.35, 0.1
 #: Boosting that was cut short before its rounds came to this total step is followed by boosting with a learning rate
@@ -53,16 +54,24 @@ class SearchRules:
     max_trials: int
     asks: bool
 
+    def of_portfolio(self, portfolio: Sequence[Configuration]) -> Sequence[Configuration]:
+        """The configurations of the portfolio that are tried before any is asked for."""
+        if not self.asks or self.n_iter is None:
+            return portfolio
+        return portfolio[: max(2, int(self.n_iter * PORTFOLIO_SHARE))]
+
 
 @dataclass
 class SearchRecord:
-    """Trials so far, why the search ended, how many came from the journal, and why one could not be written there."""
+    """Trials so far, why the search ended and must not go on, how many the journal had, and why one is not in there."""
 
     trials: list[Trial] = field(default_factory=list)
     ended: str = ""
+    is_over: bool = False
     is_clock_limited: bool = False
     n_resumed: int = 0
     unwritten: str = ""
+    began_at: float = field(default_factory=time.perf_counter)
 
     @property
     def best(self) -> Trial | None:
@@ -81,6 +90,7 @@ def run_search(
     on_trial: Callable[[Trial, SearchRecord], None] = lambda trial, record: None,
     finishing_s: Callable[[SearchRecord], float] = lambda record: 0.0,
     journal: Journal | None = None,
+    record: SearchRecord | None = None,
 ) -> SearchRecord:
     """Try configurations until the count, the time or their use ends.
 
@@ -102,27 +112,29 @@ def run_search(
         Seconds of the budget that must be left for what follows the search, judged by the trials so far.
     journal : Journal or None
         Trials found there are not run again; those that are run are written there.
+    record : SearchRecord or None
+        What to go on from: the trials of a search by the same rules.
 
     Returns
     -------
     SearchRecord
         All trials, the best ones with their fitted models.
     """
-    record = SearchRecord()
-    start = time.perf_counter()
+    record = SearchRecord() if record is None else record
+    start = record.began_at
     limit = rules.n_iter if rules.n_iter is not None else rules.max_trials
-    n_portfolio = len(portfolio)
-    if rules.asks and rules.n_iter is not None:
-        n_portfolio = min(n_portfolio, max(2, int(rules.n_iter * PORTFOLIO_SHARE)))
+    n_portfolio = len(rules.of_portfolio(portfolio))
     planned = _configurations(objective, portfolio[:n_portfolio], rules, record, seed)
     known = {} if journal is None else journal.records()
+    for trial in record.trials:
+        known.pop(trial.configuration.name, None)
     for configuration in planned:
         number = len(record.trials)
         if number >= limit:
-            record.ended = f"all {limit} configurations were tried"
+            record.ended, record.is_over = f"all {limit} configurations were tried", True
             break
         configuration = _paced(configuration, record, objective.specs)
-        done = known.pop(_name(configuration), None)
+        done = known.pop(configuration.name, None)
         if done is not None:
             trial = objective.resume(done, number, started_s=time.perf_counter() - start)
             record.n_resumed += 1
@@ -133,17 +145,17 @@ def run_search(
         least = max(_least_seconds(record), LAST_SLOT * (budget.seconds or 0.0), 2.0 * objective.scoring_s)
         open_budget = budget.until_reserve(finishing_s(record))
         if number > 0 and open_budget.left() < least:
-            record.ended, record.is_clock_limited = "the time was used up", True
+            record.ended, record.is_over, record.is_clock_limited = "the time was used up", True, True
             break
         # The baseline is never refused: there must always be something that predicts.
         slot = Budget() if number == 0 else _slot(open_budget, number, objective.scoring_s)
-        trial = objective(
-            configuration,
-            number,
-            budget=slot,
-            started_s=time.perf_counter() - start,
-            worth_going_on=_forgiving(record),
+        started_s, worth_going_on = time.perf_counter() - start, _forgiving(record)
+        upcoming = _upcoming(
+            objective, configuration, portfolio[number + 1 : min(n_portfolio, limit)], record, known, budget
         )
+        if upcoming and (number > 0 or not budget.is_limited):
+            objective.fit_ahead(upcoming, budget=slot, worth_going_on=worth_going_on)
+        trial = objective(configuration, number, budget=slot, started_s=started_s, worth_going_on=worth_going_on)
         record.trials.append(trial)
         _write(journal, trial, record)
         _let_go(record)
@@ -153,9 +165,23 @@ def run_search(
     return record
 
 
-def _name(configuration: Configuration) -> str:
-    """What a trial is known by in the journal."""
-    return f"{configuration.model} {sorted(configuration.params.items())!r}"
+def _upcoming(
+    objective: Objective,
+    configuration: Configuration,
+    following: Sequence[Configuration],
+    record: SearchRecord,
+    known: Mapping[str, Trial],
+    budget: Budget,
+) -> list[Configuration]:
+    """Configurations to be fitted at a time on the workers, this one first; none where it is fitted, or there are none.
+
+    Only those of the portfolio are known before they are asked for.
+    """
+    n_ahead = objective.n_ahead(is_limited=budget.is_limited)
+    if n_ahead == 0 or objective.is_ahead(configuration):
+        return []
+    paced = [configuration, *(_paced(c, record, objective.specs) for c in following)]
+    return [c for c in paced if c.name not in known][:n_ahead]
 
 
 def _write(journal: Journal | None, trial: Trial, record: SearchRecord) -> None:
@@ -163,7 +189,7 @@ def _write(journal: Journal | None, trial: Trial, record: SearchRecord) -> None:
     if journal is None or trial.status == "out_of_time":
         return
     try:
-        journal.append(_name(trial.configuration), replace(trial, views=()))
+        journal.append(trial.configuration.name, replace(trial, views=()))
     except Exception as error:  # the search goes on: a finding tells that this trial would be run again
         record.unwritten = f"{trial.configuration.model}: {type(error).__name__}: {error}"
 
@@ -214,7 +240,7 @@ class _Tuners:
             # Without their seconds, which would make the asked points depend on the clock.
             surrogate.tell(
                 [dict(t.configuration.params) for t in new],
-                [_loss(t) for t in new],
+                [loss_of(t) for t in new],
             )
             self._told[spec.name] = len(mine)
         template = self._template(mine)
@@ -270,8 +296,8 @@ def _least_seconds(record: SearchRecord) -> float:
     return 0.5 * float(np.median(seconds)) if seconds else 0.0
 
 
-def _loss(trial: Trial) -> float:
-    """What the surrogate is told: of a pruned trial the mean of the folds done, of a failed one NaN."""
+def loss_of(trial: Trial) -> float:
+    """What surrogates learn from, smaller is better: of a pruned trial the mean of its folds, of a failed one NaN."""
     if trial.status == "ok":
         return -trial.score
     known = [s for s in trial.fold_scores if not math.isnan(s)]

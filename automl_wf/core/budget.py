@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from automl_wf.exceptions import OutOfTime
 
@@ -37,6 +37,10 @@ class Budget:
     def is_over(self) -> bool:
         """Whether nothing is left."""
         return self.seconds is not None and self.left() <= 0
+
+    def with_used(self, seconds: float) -> Budget:
+        """The same budget as if so many of its seconds were used by now: the clock stood still meanwhile."""
+        return replace(self, started_at=time.perf_counter() - seconds)
 
     def share(self, fraction: float) -> Budget:
         """A budget of its own: `fraction` of what is left, from now on."""

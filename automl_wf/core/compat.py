@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from joblib import cpu_count
+from joblib.externals.loky.backend.reduction import dumps
 from joblib.parallel import get_active_backend
 from sklearn.utils._param_validation import (
     HasMethods,
@@ -29,6 +31,8 @@ __all__ = [
     "check_sample_weight",
     "free_memory",
     "load_onnxruntime",
+    "peak_memory",
+    "pickled_by_value",
     "usable_threads",
 ]
 
@@ -59,6 +63,11 @@ def load_onnxruntime() -> ModuleType:
     return module
 
 
+def pickled_by_value(thing: Any) -> bytes:
+    """A pickle that holds lambdas, and classes of `__main__`, themselves: it can be opened in another process."""
+    return bytes(dumps(thing))
+
+
 def usable_threads(n_jobs: int | None) -> int:
     """Threads that may run at a time.
 
@@ -70,6 +79,17 @@ def usable_threads(n_jobs: int | None) -> int:
         backend, _ = get_active_backend()
         return 1 if getattr(backend, "nesting_level", 0) else granted
     return max(granted + 1 + n_jobs, 1) if n_jobs < 0 else max(int(n_jobs), 1)
+
+
+def peak_memory() -> int | None:
+    """Most bytes that this process has held so far; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such module
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, others kibibytes
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def free_memory() -> float:

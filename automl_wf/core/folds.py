@@ -175,6 +175,16 @@ class FoldCache:
         self._locks: dict[tuple[str, int], threading.Lock] = {}
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Rows and recipes without the matrices made of them, which a worker makes for itself."""
+        made = {"_kept", "_derived", "_whole", "_locks"}
+        return {k: v for k, v in vars(self).items() if k not in made | {"_lock"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._kept, self._derived, self._whole, self._locks = {}, {}, {}, {}
+        self._bytes, self._lock = 0.0, threading.Lock()
+
     def get(self, fold: int, view: str) -> FoldData:
         """The fold's matrices; thread-safe, each computed once."""
         view = self._name_of[view]

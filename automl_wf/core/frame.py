@@ -17,6 +17,7 @@ from scipy import sparse
 
 from automl_wf.core import coerce, kinds
 from automl_wf.core.findings import Finding
+from automl_wf.core.partitions import is_partitioned
 from automl_wf.core.schema import Column, ColumnKind, Schema
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.words import is_text
@@ -204,6 +205,11 @@ def _as_frame(X: Any) -> tuple[pd.DataFrame, Literal["frame", "array"]]:
     if sparse.issparse(X):
         raise InvalidInput(
             "Sparse data was passed for X, but dense data is required. Use X.toarray(), or a DataFrame of its columns."
+        )
+    if is_partitioned(X):
+        raise InvalidInput(
+            "X is a Dask DataFrame, which only fit takes. Use X.map_partitions(model.predict) for predictions, or "
+            "X.compute() where it fits into memory."
         )
     layout: Literal["frame", "array"]
     if not isinstance(X, pd.DataFrame) and hasattr(X, "to_pandas"):

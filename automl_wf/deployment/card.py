@@ -8,12 +8,15 @@ Every field says where its value comes from, and how far it can be computed agai
 
 exact
     from model/evidence.npz or from the package's own files, to the last digit
-tolerance
-    measured again on the machine that verifies, so only its size is compared
 data
-    from the training data, if they are handed over
+    from the training data, if they are handed over: by counting, or by fitting again where a fit repeats bit by bit
+tolerance
+    a record of the run that is measured again on the machine that verifies, so only its size is compared
 once
-    measured during `fit` only; compared with what metadata.json recorded
+    a record of the run: times, versions, memory, dates, and what hung on the clock or on functions of the user's;
+    compared with what metadata.json recorded
+
+Single figures of a field may be records although the field is not: "records" of its evidence holds their patterns.
 
 References
 ----------
@@ -23,17 +26,19 @@ M. Mitchell et al., "Model cards for model reporting", FAT* 2019.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 
 from automl_wf.core.criteria import Criterion, judge
-from automl_wf.core.metrics import METRICS
+from automl_wf.core.metrics import METRICS, scoring_names
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.explanations import in_card
 from automl_wf.deployment.render import NEEDED, render
 from automl_wf.deployment.subject import Subject
+from automl_wf.evaluation.held_out import NO_TIME
 from automl_wf.exceptions import InvalidParameter
 
 Check = Literal["exact", "tolerance", "data", "once"]
@@ -41,14 +46,30 @@ Field = dict[str, Any]
 Section = dict[str, Field]
 
 OWNER_FIELDS = (
-    "owner", "contact", "licence", "purpose", "users", "out_of_scope_uses", "data_source", "consent",
-    "sensitive_columns", "error_costs", "human_oversight", "retraining_owner",
+    "owner", "contact", "licence", "objectives", "purpose", "users", "out_of_scope_uses", "data_source", "consent",
+    "sensitive_columns", "error_costs", "human_oversight", "retraining_owner", "timeline",
 )  # fmt: skip
 _ALIASES = {"license": "licence", "out_of_scope": "out_of_scope_uses"}
 #: Parts of an evaluation that follow from out-of-fold predictions alone.
-_COMPUTED_AGAIN = {"resampling", "confusion", "report", "roc", "pr", "calibration", "residuals", "queries"}
-#: Parts of the business value that need the user's functions or columns of X, which a package does not hold.
-_MEASURED_ONCE = {"custom_kpis", "exposure", "click_through_rate", "conversion_impact", "user_satisfaction"}
+_COMPUTED_AGAIN = {
+    "resampling", "confusion", "report", "roc", "pr", "calibration", "thresholds", "residuals", "queries",
+}  # fmt: skip
+#: Parts of the business value that need columns of X.
+_OF_COLUMNS = {"exposure", "click_through_rate", "conversion_impact", "user_satisfaction"}
+#: What the scores of a part of the stability are: the rest needs the fold models.
+FOLD_SCORES = ("label", "fold_scores", "mean", "std")
+#: Shown only where they are known.
+_OPTIONAL = {"call", "stages", "resources"}
+#: What a trial took, and which trials nothing beats in both score and time.
+_TIMES = ("*.fit_time_s", "*.predict_time_ms", "*.on_pareto_front")
+#: Licences by the names that the Hugging Face hub knows; any other one is "other", with its name beside it.
+_HUB_LICENCES = {
+    "afl-3.0", "agpl-3.0", "apache-2.0", "bsd", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc", "cc-by-2.0",
+    "cc-by-3.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0",
+    "cc0-1.0", "ecl-2.0", "epl-2.0", "eupl-1.1", "eupl-1.2", "gpl", "gpl-2.0", "gpl-3.0", "isc", "lgpl", "lgpl-2.1",
+    "lgpl-3.0", "mit", "mpl-2.0", "ms-pl", "ncsa", "odbl", "openrail", "osl-3.0", "pddl", "postgresql", "unlicense",
+    "wtfpl", "zlib",
+}  # fmt: skip
 _PIPELINES = {"classification": "tabular-classification", "regression": "tabular-regression"}
 
 
@@ -136,8 +157,19 @@ def facts_of(subject: Subject, info: Mapping[str, Any], graph: Mapping[str, Any]
     """
     schema = subject.schema
     columns = [{**vars(c), "kind": c.kind.value, "edge": c.edge} for c in schema.columns]
-    stages = ("problem", "data", "search", "blend", "evaluation", "interpretation", "timings", "environment")
-    rows = ("features", "leaderboard", "decisions", "findings")
+    stages = (
+        "problem",
+        "data",
+        "search",
+        "analysis",
+        "blend",
+        "evaluation",
+        "interpretation",
+        "timings",
+        "environment",
+        "resources",
+    )
+    rows = ("features", "leaderboard", "decisions", "findings", "stages")
     return plain(
         {
             "format": 1,
@@ -158,6 +190,8 @@ def facts_of(subject: Subject, info: Mapping[str, Any], graph: Mapping[str, Any]
             "columns": columns,
             "n_levels": sum(len(levels) for levels in subject.categories.values()),
             "parameters": subject.parameters,
+            "call": subject.call,
+            "arrays": sorted(name for name, values in subject.evidence.items() if values is not None),
             "limits": subject.limits,
             **{name: getattr(subject, name) for name in (*stages, *rows)},
             "info": info,
@@ -198,6 +232,18 @@ def render_card(card: Mapping[str, Any]) -> str:
     return render("model_card.md.jinja", {"card": card, "names": list(card["sections"])})
 
 
+def render_problem_statement(card: Mapping[str, Any]) -> str:
+    """The problem as it was stated: the Markdown page of stage 1; nothing but `card` decides what it says."""
+    return render("problem_statement.md.jinja", {"card": card})
+
+
+#: Pages that are made from card.json and nothing else.
+PAGES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "docs/model_card.md": render_card,
+    "docs/problem_statement.md": render_problem_statement,
+}
+
+
 def completeness(sections: Mapping[str, Section]) -> dict[str, int]:
     """How many fields are filled, and by whom."""
     sources = [field["source"] for fields in sections.values() for field in fields.values()]
@@ -223,6 +269,108 @@ def _recorded(facts: Mapping[str, Any], *path: str) -> Field:
     return _measured(value, "once", recorded="/".join(path))
 
 
+def _from_fit(facts: Mapping[str, Any], *path: str, records: tuple[str, ...] = ()) -> Field:
+    """What only a fit finds out: computed again by another one where that repeats bit by bit, else a record."""
+    field = _recorded(facts, *path)
+    if obstacle(facts) is not None:
+        return field
+    evidence = {"compute": "fit", **field["evidence"], **({"records": list(records)} if records else {})}
+    return {**field, "check": "data", "evidence": evidence}
+
+
+def _selected(facts: Mapping[str, Any], name: str, *path: str) -> Field:
+    """What follows from the out-of-fold predictions of all configurations; as `_from_fit` where they are not kept."""
+    if not can_select_again(facts):
+        return _from_fit(facts, *path)
+    return {**_recorded(facts, *path), "check": "exact", "evidence": {"compute": name}}
+
+
+def obstacle(facts: Mapping[str, Any]) -> str | None:
+    """Why another fit on the same rows would not give the same model bit by bit.
+
+    Parameters
+    ----------
+    facts : mapping
+        The content of metadata.json.
+
+    Returns
+    -------
+    str or None
+        In words; None: it would.
+    """
+    call, parameters = facts["call"], facts["parameters"]
+    if not call:
+        return "it is not recorded how fit was called"
+    if parameters.get("time_budget") is not None or parameters.get("max_predict_time") is not None:
+        return "the clock had a part in it (time_budget, max_predict_time)"
+    if call["not_literal"]:
+        return f"the package does not hold the objects given as {', '.join(call['not_literal'])}"
+    if not isinstance(parameters.get("random_state"), int):
+        return "no random_state was given"
+    if call["sample_weight"]:
+        return "the sample weights are not in the package"
+    if call["groups"] and facts["measured"].get("n_scored", facts["n_rows"]) < facts["n_rows"]:
+        return "the groups of rows that were never held out are not in the package"
+    return None
+
+
+def can_select_again(facts: Mapping[str, Any]) -> bool:
+    """Whether the package holds what the choice among many was made from: predictions, and a metric with a name."""
+    return {"members", "candidates"} <= set(facts["arrays"]) and is_named(facts)
+
+
+def is_named(facts: Mapping[str, Any]) -> bool:
+    """Whether what was optimised is a metric that the package can name: no function of the user's own."""
+    optimised = (facts["problem"].get("business") or {}).get("optimise")
+    if optimised is not None or "scoring" in facts["call"].get("not_literal", ()):
+        return bool(optimised == "cost")
+    return facts["problem"].get("scoring") in scoring_names(Task(facts["task"]))
+
+
+def is_computable(facts: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """Whether a row of the scores follows from predictions alone: all but those of functions of the user's own."""
+    return row["name"] in METRICS or row["name"] == "cost" or (row["is_primary"] and is_named(facts))
+
+
+def expected_score(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the model will score on new rows, in the natural form of the metric, beside the baseline.
+
+    Parameters
+    ----------
+    evaluation : mapping
+        `Evaluation.to_dict()`.
+
+    Returns
+    -------
+    dict or None
+        "name", "label", "greater_is_better", "value", "low", "high", "baseline", "is_corrected" (for the choice among
+        many) and "verdict"; None without scores.
+    """
+    row = next((row for row in evaluation.get("scores") or () if row["is_primary"]), None)
+    if row is None:
+        return None
+    found = {name: row[name] for name in ("name", "label", "greater_is_better", "value", "low", "high", "baseline")}
+    honest = evaluation.get("honest") or {}
+    is_corrected = honest.get("value") is not None and honest.get("interval") is not None
+    if is_corrected:
+        sign = 1.0 if row["greater_is_better"] else -1.0
+        low, high = sorted(sign * end for end in honest["interval"])
+        found |= {"value": sign * honest["value"], "low": low, "high": high}
+    return {**found, "is_corrected": is_corrected, "verdict": against_baseline(found)}
+
+
+def against_baseline(row: Mapping[str, Any]) -> str:
+    """Whether an interval ("low" to "high") lies beyond the baseline, in words."""
+    baseline, low, high = row["baseline"], row["low"], row["high"]
+    if baseline is None or low is None or high is None:
+        return "not compared with the baseline"
+    sign = 1.0 if row["greater_is_better"] else -1.0
+    worst, best = sorted((sign * low, sign * high))
+    if worst > sign * baseline:
+        return "better than the baseline"
+    return "not better than the baseline" if best < sign * baseline else "undecided at this number of rows"
+
+
 def _configured(facts: Mapping[str, Any], key: str) -> Field:
     return _measured(facts[key], "exact", compute="config", key=key)
 
@@ -232,6 +380,22 @@ def _owner(facts: Mapping[str, Any], name: str) -> Field:
     return {"value": value, "source": source, "check": "once", "evidence": {"info": name}}
 
 
+def _summary(facts: Mapping[str, Any]) -> Section:
+    """What somebody with a minute wants to know first."""
+    evaluation = facts["evaluation"]
+    expected = _measured(expected_score(evaluation), "exact", compute="expected_score")
+    is_exact = can_select_again(facts) if evaluation.get("honest") else is_named(facts)
+    if not is_exact:
+        expected |= {
+            key: value for key, value in _from_fit(facts, "evaluation").items() if key in ("check", "evidence")
+        }
+    reason = obstacle(facts)
+    return {
+        "expected_score": expected,
+        "repeats": _measured({"is_exact": reason is None, "reason": reason}, "exact", compute="repeats"),
+    }
+
+
 def _model_details(facts: Mapping[str, Any]) -> Section:
     section = {
         "owner": _owner(facts, "owner"),
@@ -239,11 +403,11 @@ def _model_details(facts: Mapping[str, Any]) -> Section:
         "licence": _owner(facts, "licence"),
         "created": _recorded(facts, "created"),
         "task": _configured(facts, "task"),
-        "target": _recorded(facts, "target"),
-        "members": _recorded(facts, "blend", "members"),
+        "target": _from_fit(facts, "target"),
+        "members": _from_fit(facts, "blend", "members"),
         "weights": _measured(facts["measured"].get("weights"), "exact", compute="weights"),
-        "strategy": _recorded(facts, "blend", "strategy"),
-        "temperature": _recorded(facts, "blend", "temperature"),
+        "strategy": _from_fit(facts, "blend", "strategy"),
+        "temperature": _selected(facts, "temperature", "blend", "temperature"),
     }
     if facts["classes"] is None:
         del section["temperature"]
@@ -257,7 +421,8 @@ def _model_details(facts: Mapping[str, Any]) -> Section:
 
 
 def _intended_use(facts: Mapping[str, Any]) -> Section:
-    return {name: _owner(facts, name) for name in ("purpose", "users", "out_of_scope_uses", "human_oversight")}
+    names = ("objectives", "purpose", "users", "out_of_scope_uses", "human_oversight", "timeline")
+    return {name: _owner(facts, name) for name in names}
 
 
 def _factors(facts: Mapping[str, Any]) -> Section:
@@ -268,25 +433,62 @@ def _factors(facts: Mapping[str, Any]) -> Section:
         "columns": _measured(columns, "data", compute="columns"),
     }
     if facts["evaluation"].get("groups"):
-        section["groups"] = _recorded(facts, "evaluation", "groups")
+        section["groups"] = _with_rows(facts, "groups")
     return section
+
+
+def _with_rows(facts: Mapping[str, Any], name: str) -> Field:
+    """A part of the evaluation that needs the cells of the held-out rows, but no model."""
+    field = _recorded(facts, "evaluation", name)
+    if field["value"]["status"] == NO_TIME or "row" not in facts["arrays"] or not is_named(facts):
+        return field
+    return {**field, "check": "data", "evidence": {"compute": name}}
 
 
 def _metrics(facts: Mapping[str, Any]) -> Section:
-    section = {"error_costs": _owner(facts, "error_costs"), "scoring": _recorded(facts, "problem", "scoring")}
+    scoring = _from_fit(facts, "problem", "scoring")
+    if is_named(facts):
+        scoring = {**scoring, "check": "exact", "evidence": {"compute": "scoring"}}
+    section = {"error_costs": _owner(facts, "error_costs"), "scoring": scoring}
     if "baseline" in facts["problem"]:
-        section["baseline"] = _recorded(facts, "problem", "baseline")
+        section["baseline"] = _from_fit(facts, "problem", "baseline")
     criteria = _criteria(facts)
     if criteria:
-        section["criteria"] = _measured(criteria, "once", recorded="evaluation/criteria")
+        section["criteria"] = criteria
+    if facts["problem"].get("constraints"):
+        section["constraints"] = _recorded(facts, "problem", "constraints")
     if "business" in facts["problem"]:
-        section["business"] = _recorded(facts, "problem", "business")
+        section["business"] = _from_fit(facts, "problem", "business")
     return section
 
 
-def _criteria(facts: Mapping[str, Any]) -> list[Any]:
+def _criteria(facts: Mapping[str, Any]) -> Field | None:
     """What is asked of the model, judged: limits by what was measured while the package was written."""
-    measured = facts["measured"]
+    rows = judged_criteria(facts, facts["evaluation"])
+    if not rows:
+        return None
+    records = [f"*[[]{name}]{end}" for name in ("max_predict_time", "max_memory") for end in (".measured", ".verdict")]
+    field = _measured(rows, "exact", compute="criteria", records=records)
+    is_exact = can_select_again(facts) if facts["evaluation"].get("honest") else is_named(facts)
+    return field if is_exact else {**field, "check": "once", "evidence": {"recorded": "evaluation/criteria"}}
+
+
+def judged_criteria(facts: Mapping[str, Any], evaluation: Mapping[str, Any]) -> list[Any]:
+    """Each criterion with its verdict.
+
+    Parameters
+    ----------
+    facts : mapping
+        The content of metadata.json: limits are judged by its "measured".
+    evaluation : mapping
+        `Evaluation.to_dict()`, by whose scores those of the model are judged.
+
+    Returns
+    -------
+    list of dict
+        One per criterion.
+    """
+    measured, expected = facts["measured"], expected_score(evaluation) or {}
     figures = {
         "max_size": (measured.get("sizes") or {}).get("model.onnx"),
         "max_predict_time": (measured.get("latency") or {}).get("one_row_p95_s"),
@@ -294,8 +496,15 @@ def _criteria(facts: Mapping[str, Any]) -> list[Any]:
     }
     judged = []
     for row in facts["evaluation"].get("criteria") or ():
-        figure = figures.get(row["name"])
-        judged.append(row if figure is None else plain(vars(judge(Criterion(**row), figure))))
+        criterion, figure = Criterion(**row), figures.get(row["name"])
+        if criterion.is_of_score:
+            wanted = expected["baseline"] if criterion.name == "beats_baseline" else criterion.wanted
+            low, high = expected["low"], expected["high"]
+            interval = None if low is None or high is None else (low, high)
+            criterion = judge(replace(criterion, wanted=wanted), expected["value"], interval)
+        elif figure is not None:
+            criterion = judge(criterion, figure)
+        judged.append(plain(vars(criterion)))
     return judged
 
 
@@ -303,14 +512,14 @@ def _evaluation_data(facts: Mapping[str, Any]) -> Section:
     section = {
         "n_scored": _measured(facts["measured"].get("n_scored"), "exact", compute="n_scored"),
         "n_folds": _measured(facts["measured"].get("n_folds"), "exact", compute="n_folds"),
-        "folds": _recorded(facts, "data", "folds"),
+        "folds": _from_fit(facts, "data", "folds"),
         "target_values": _measured(facts["measured"].get("target"), "exact", compute="target"),
     }
     if facts["evaluation"].get("shift"):
-        section["shift"] = _recorded(facts, "evaluation", "shift")
+        section["shift"] = _from_fit(facts, "evaluation", "shift")
         for name in ("columns", "moved"):
             if facts["evaluation"]["shift"][name]:
-                section[f"shift_{name}"] = _recorded(facts, "evaluation", "shift", name)
+                section[f"shift_{name}"] = _from_fit(facts, "evaluation", "shift", name)
     if "test" in facts["evaluation"]:
         section["test"] = _recorded(facts, "evaluation", "test")
     return section
@@ -343,28 +552,29 @@ def _quantitative_analyses(facts: Mapping[str, Any]) -> Section:
     evaluation = facts["evaluation"]
     scores = evaluation.get("scores") or []
     section = {
-        "honest": _recorded(facts, "evaluation", "honest"),
-        "scores": _measured([row for row in scores if row["name"] in METRICS] or None, "exact", compute="scores"),
+        "honest": _selected(facts, "honest", "evaluation", "honest"),
+        "scores": _measured([row for row in scores if is_computable(facts, row)] or None, "exact", compute="scores"),
     }
-    own = [row for row in scores if row["name"] not in METRICS]
+    own = [row for row in scores if not is_computable(facts, row)]
     if own:
         section["own_scores"] = _measured(own, "once", recorded="evaluation/scores")
     for key, value in evaluation.items():
         if key in _COMPUTED_AGAIN and value not in (None, [], {}):
             section[key] = _measured(value, "exact", compute="evaluation", key=key)
     if facts["blend"].get("prediction_intervals"):
-        section["prediction_intervals"] = _recorded(facts, "blend", "prediction_intervals")
+        widths = facts["blend"]["prediction_intervals"]
+        section["prediction_intervals"] = _measured(widths, "exact", compute="prediction_intervals")
     return section
 
 
 def _why_it_predicts(facts: Mapping[str, Any]) -> Section:
     interpretation = facts["interpretation"]
     parts = {key: value for key, value in interpretation.items() if isinstance(value, (list, Mapping)) and value}
-    section = {key: _recorded(facts, "interpretation", key) for key in parts}
+    section = {key: _from_fit(facts, "interpretation", key) for key in parts}
     if "insights" in section:
-        section["insights"] = {**section["insights"], "value": in_card(interpretation["insights"])}
+        section["insights"] = _measured(in_card(interpretation["insights"]), "exact", compute="insights")
     settings = {k: v for k, v in interpretation.items() if not isinstance(v, (list, Mapping, type(None)))}
-    section["settings"] = _measured(settings, "once", recorded="interpretation")
+    section["settings"] = {**_from_fit(facts, "interpretation"), "value": settings}
     return section
 
 
@@ -376,10 +586,24 @@ def _where_it_fails(facts: Mapping[str, Any]) -> Section:
         for name in ("errors", "coverage")
         if evaluation.get(name)
     }
-    for name in ("slices", "robustness", "stability", "learning_curve"):
+    if evaluation.get("slices"):
+        section["slices"] = _with_rows(facts, "slices")
+    if evaluation.get("stability"):
+        section |= _stability(facts)
+    for name in ("robustness", "learning_curve"):
         if evaluation.get(name):
-            section[name] = _recorded(facts, "evaluation", name)
+            section[name] = _from_fit(facts, "evaluation", name)
     return section
+
+
+def _stability(facts: Mapping[str, Any]) -> Section:
+    """Scores of the folds follow from the out-of-fold predictions; what fold models say of the same rows does not."""
+    field = _from_fit(facts, "evaluation", "stability")
+    by_fold = {key: field["value"][key] for key in FOLD_SCORES}
+    agreement = {**field, "value": {k: v for k, v in field["value"].items() if k not in FOLD_SCORES}}
+    if not by_fold["fold_scores"] or not is_named(facts):
+        return {"fold_scores": {**field, "value": by_fold}, "stability": agreement}
+    return {"fold_scores": _measured(by_fold, "exact", compute="fold_scores"), "stability": agreement}
 
 
 def _business_value(facts: Mapping[str, Any]) -> Section:
@@ -393,8 +617,10 @@ def _business_value(facts: Mapping[str, Any]) -> Section:
     for key, value in (evaluation.get("business") or {}).items():
         if value in (None, [], {}):
             continue
-        if key in _MEASURED_ONCE:
+        if key == "custom_kpis":
             section[key] = _recorded(facts, "evaluation", "business", key)
+        elif key in _OF_COLUMNS:
+            section[key] = _measured(value, "data", compute="business", key=key)
         else:
             section[key] = _measured(value, "exact", compute="business", key=key)
     return section
@@ -403,7 +629,7 @@ def _business_value(facts: Mapping[str, Any]) -> Section:
 def _ethical_considerations(facts: Mapping[str, Any]) -> Section:
     codes = {"leakage", "identifier", "imbalance", "tiny_class", "sensitive"}
     concerns = [f for f in facts["findings"] if any(code in str(f.get("code", "")) for code in codes)]
-    return {"concerns": _measured(concerns, "once", recorded="findings")}
+    return {"concerns": {**_from_fit(facts, "findings"), "source": "measured", "value": concerns}}
 
 
 def _caveats(facts: Mapping[str, Any]) -> Section:
@@ -414,20 +640,36 @@ def _caveats(facts: Mapping[str, Any]) -> Section:
     ]
     return {
         "retraining_owner": _owner(facts, "retraining_owner"),
-        "findings": _recorded(facts, "findings"),
+        "findings": _findings(facts),
         "ranges": _measured(ranges, "data", compute="ranges"),
         "on_unknown": _configured(facts, "on_unknown"),
     }
 
 
+def _findings(facts: Mapping[str, Any]) -> Field:
+    """From the fit; one that judges the time of a prediction is a record of it."""
+    is_timed = "max_predict_time" in (facts["problem"].get("constraints") or {})
+    return _recorded(facts, "findings") if is_timed else _from_fit(facts, "findings")
+
+
 def _how_it_was_made(facts: Mapping[str, Any]) -> Section:
     section = {
-        name: _recorded(facts, name)
-        for name in ("timings", "search", "leaderboard", "decisions", "features", "parameters", "environment")
+        "call": _recorded(facts, "call"),
+        "parameters": _recorded(facts, "parameters"),
+        "stages": _recorded(facts, "stages"),
+        "timings": _recorded(facts, "timings"),
+        "resources": _recorded(facts, "resources"),
+        "search": _from_fit(facts, "search", records=("*seconds",)),
+        "leaderboard": _from_fit(facts, "leaderboard", records=_TIMES),
+        "decisions": _from_fit(facts, "decisions"),
+        "features": _from_fit(facts, "features"),
+        "environment": _recorded(facts, "environment"),
     }
-    if facts["seed"] is not None:
+    if isinstance(facts["parameters"].get("random_state"), int):
+        section["seed"] = _measured(facts["seed"], "exact", compute="seed")
+    elif facts["seed"] is not None:
         section["seed"] = _recorded(facts, "seed")
-    return section
+    return {name: field for name, field in section.items() if name not in _OPTIONAL or field["source"] == "measured"}
 
 
 def _package(facts: Mapping[str, Any]) -> Section:
@@ -435,16 +677,18 @@ def _package(facts: Mapping[str, Any]) -> Section:
     if not facts["graph"]["exists"]:
         section["reason"] = _recorded(facts, "graph", "reason")
     else:
-        section["parity"] = _recorded(facts, "graph", "parity")
+        section["parity"] = _from_fit(facts, "graph", "parity")
         section["n_nodes"] = _measured(facts["graph"].get("n_nodes"), "exact", compute="n_nodes")
         section["latency"] = _measured(facts["measured"].get("latency"), "tolerance", remeasure="latency")
         section["memory"] = _measured(facts["measured"].get("memory"), "tolerance", remeasure="memory")
     section["sizes"] = _measured(facts["measured"].get("sizes"), "exact", compute="sizes")
+    section["arrays"] = _measured(facts["arrays"], "exact", compute="arrays")
     return section
 
 
 #: Section (a template in templates/sections/) → its fields.
 SECTIONS = {
+    "summary": _summary,
     "model_details": _model_details,
     "intended_use": _intended_use,
     "factors": _factors,
@@ -469,8 +713,10 @@ def _front_matter(facts: Mapping[str, Any]) -> dict[str, Any]:
     scores.sort(key=lambda row: not row["is_primary"])
     pipeline = _PIPELINES.get(Task(facts["task"]).family)
     matter: dict[str, Any] = {"library_name": "automl_wf"}
-    if "licence" in facts["info"]:
-        matter["license"] = facts["info"]["licence"]
+    licence = facts["info"].get("licence")
+    if licence is not None:
+        is_known = str(licence).lower() in _HUB_LICENCES
+        matter |= {"license": str(licence).lower()} if is_known else {"license": "other", "license_name": licence}
     if pipeline is not None:
         matter["pipeline_tag"] = pipeline
     matter["tags"] = [t for t in (pipeline, "tabular", "automl", "onnx" if facts["graph"]["exists"] else None) if t]

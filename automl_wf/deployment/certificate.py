@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_wf.deployment.card import plain
+from automl_wf.deployment.card import against_baseline, can_select_again, plain
 from automl_wf.deployment.evidence import Evidence
 
 NAME = "validation.json"
@@ -92,7 +92,7 @@ def _exact(evidence: Evidence) -> Iterator[dict[str, Any]]:
         if row["is_primary"]:
             known = again.get(row["name"])
             facts, repeatable = (row, "once") if known is None else (known, "exact")
-            yield _check("score on held-out rows", _against_baseline(facts), facts, repeatable)
+            yield _check("score on held-out rows", against_baseline(facts), facts, repeatable)
     coverage = evaluation.get("coverage") if stated.get("coverage") else None
     if coverage:
         for level in coverage["levels"]:
@@ -101,26 +101,21 @@ def _exact(evidence: Evidence) -> Iterator[dict[str, Any]]:
             yield _check(f"coverage at {level['confidence']:.0%}", result, level, "exact")
     else:
         yield _check("coverage", "not run", None, "exact")
+    if stated.get("honest") and can_select_again(evidence.facts):
+        yield _honest(evidence.honest, "exact")
 
 
-def _against_baseline(row: Mapping[str, Any]) -> str:
-    baseline, low, high = row["baseline"], row["low"], row["high"]
-    if baseline is None or low is None or high is None:
-        return "not compared with the baseline"
-    sign = 1.0 if row["greater_is_better"] else -1.0
-    worst, best = sorted((sign * low, sign * high))
-    if worst > sign * baseline:
-        return "better than the baseline"
-    return "not better than the baseline" if best < sign * baseline else "undecided at this number of rows"
+def _honest(found: Mapping[str, Any], repeatable: str) -> dict[str, Any]:
+    result = "measured" if found["value"] is not None else "not run: too few rows or too little time"
+    return _check("score corrected for the choice among many", result, found, repeatable)
 
 
 def _once(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What needed the rows' cells or the fold models; recorded in metadata.json."""
     evaluation = facts["evaluation"]
     honest = evaluation.get("honest")
-    if honest:
-        result = "measured" if honest["value"] is not None else "not run: too few rows or too little time"
-        yield _check("score corrected for the choice among many", result, honest, "once")
+    if honest and not can_select_again(facts):
+        yield _honest(honest, "once")
     parity = facts["graph"]["parity"]
     yield _check("graph equals predict", "equal" if parity else f"no graph: {facts['graph']['reason']}", parity, "once")
     for name in ("slices", "robustness", "stability", "learning_curve", "groups"):

@@ -1,6 +1,8 @@
 """The sixteen items of deployment readiness, each measured on the package as it lies on the disk; only `pass` passes.
 
-What concerns the service is measured over HTTP on the running service itself, started as its guide says.
+What concerns the service is measured over HTTP on the running service itself, started as its guide says. Limits that
+the owner did not set are `DEFAULT_LIMITS`, and the evidence says so: within them an item passes, beyond them the
+owner has to decide.
 """
 
 from __future__ import annotations
@@ -18,17 +20,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
+from automl_wf.deployment.evidence import measure
 from automl_wf.deployment.render import template_root
 
 Status = Literal["pass", "fail", "not_run", "needs_owner"]
+STATUSES: tuple[Status, ...] = ("pass", "fail", "not_run", "needs_owner")
+#: Bytes of model.onnx, seconds for one row (95th percentile), bytes of memory: where the owner set no limit.
+DEFAULT_LIMITS = {"max_size": 100 * 2**20, "max_predict_time": 0.1, "max_memory": 2**30}
 Answer = tuple[Status, str]
 _TIMEOUT_S = 300.0
 _START_S = 60.0
@@ -112,11 +118,14 @@ class Inspection:
         How its own tests went; None without a graph.
     limits : mapping of str to float
         "max_size" (bytes), "max_predict_time" (seconds per row), "max_memory" (bytes), as far as the owner said.
+    known : mapping or None
+        "latency" and "memory" if these files were measured already, as `evidence.measure` returns them.
     """
 
     folder: Path
     tests: TestRun | None
     limits: Mapping[str, Any] = field(default_factory=dict)
+    known: Mapping[str, Any] | None = None
 
     @cached_property
     def facts(self) -> dict[str, Any]:
@@ -129,9 +138,19 @@ class Inspection:
         return self._json("model/config.json")
 
     @cached_property
+    def figures(self) -> Mapping[str, Any]:
+        """Seconds and peak memory of the graph in a process of its own."""
+        return measure(self.folder) if self.known is None else self.known
+
+    @cached_property
     def probe(self) -> Probe:
         """The service, started and spoken to once."""
-        return probe_service(self.folder, self.config)
+        return probe_service(self.folder, self.config, self.text("docs/api_guide.md"))
+
+    @property
+    def metrics(self) -> str:
+        """What the service exposed after it was spoken to."""
+        return self.probe.answers["metrics"].body.decode()
 
     def text(self, name: str) -> str:
         """A text file; empty if it is not there."""
@@ -150,6 +169,17 @@ def run_checklist(inspection: Inspection) -> tuple[Item, ...]:
         for group, checks in CHECKLIST.items()
         for name, check in checks.items()
     )
+
+
+def totals(items: Sequence[Item]) -> dict[str, int]:
+    """How many items came out how; only "pass" is a pass.
+
+    Examples
+    --------
+    >>> totals([Item("g", "a", "pass", "", 0.0), Item("g", "b", "needs_owner", "", 0.0)])
+    {'pass': 1, 'fail': 0, 'not_run': 0, 'needs_owner': 1}
+    """
+    return {status: sum(item.status == status for item in items) for status in STATUSES}
 
 
 def _measure(group: str, name: str, check: Callable[[Inspection], Answer], inspection: Inspection) -> Item:
@@ -252,7 +282,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def probe_service(folder: Path, config: Mapping[str, Any]) -> Probe:
+def probe_service(folder: Path, config: Mapping[str, Any], guide: str) -> Probe:
     """Start the service on a free port and see how it answers good requests, bad ones, and strangers.
 
     Parameters
@@ -261,6 +291,8 @@ def probe_service(folder: Path, config: Mapping[str, Any]) -> Probe:
         The package.
     config : mapping
         Its config.json.
+    guide : str
+        Its api_guide.md, whose first JSON is a request that works.
 
     Returns
     -------
@@ -270,7 +302,7 @@ def probe_service(folder: Path, config: Mapping[str, Any]) -> Probe:
     Raises
     ------
     OSError
-        It did not start within a minute; its output is in the message.
+        It did not answer within a minute; its output is in the message.
     """
     key, secret = secrets.token_urlsafe(16), f"secret-{secrets.token_hex(8)}"
     hashed = hashlib.sha256(key.encode()).hexdigest()
@@ -286,11 +318,12 @@ def probe_service(folder: Path, config: Mapping[str, Any]) -> Probe:
         with _process(command[:-1] + (str(port),), folder, environment) as service:
             ask = _Client(port, key)
             refused = _wait_for_exit(stranger)
-            _wait_until_ready(ask, service)
+            _wait_until_alive(ask, service)
             answers = {
                 "health": ask("GET", "/healthz"),
                 "ready": ask("GET", "/readyz"),
                 "predict": ask("POST", "/v1/predict", good),
+                "guide": ask("POST", "/v1/predict", _first_json(guide)),
                 "model": ask("GET", "/v1/model"),
                 "openapi": ask("GET", "/openapi.json"),
                 "no key": ask("POST", "/v1/predict", good, key=None),
@@ -325,18 +358,24 @@ class _Client:
             connection.close()
 
 
-def _wait_until_ready(ask: _Client, service: subprocess.Popen[str]) -> None:
+def _wait_until_alive(ask: _Client, service: subprocess.Popen[str]) -> None:
     end = time.monotonic() + _START_S
     while time.monotonic() < end and service.poll() is None:
         try:
-            if ask("GET", "/readyz").status == 200:
-                return
+            ask("GET", "/healthz")
         except OSError:
-            pass
-        time.sleep(0.05)
+            time.sleep(0.05)
+        else:
+            return
     _stop(service) if service.poll() is None else None
     output, _ = service.communicate()
-    raise OSError(f"the service did not get ready: {output[-1000:]}")
+    raise OSError(f"the service did not start: {output[-1000:]}")
+
+
+def _first_json(guide: str) -> bytes:
+    """The first block of JSON in a page."""
+    match = re.search(r"^```json\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    return b"" if match is None else match[1].encode()
 
 
 def _wait_for_exit(process: subprocess.Popen[str]) -> bool:
@@ -398,29 +437,35 @@ def _serialized_model_exists(i: Inspection) -> Answer:
 
 
 def _model_size_acceptable(i: Inspection) -> Answer:
-    size = i.facts["measured"]["sizes"]["model.onnx"]
-    return _within(size, i.limits.get("max_size"), f"model.onnx has {size:,} bytes", "max_size", "bytes")
+    size = (i.folder / "model/model.onnx").stat().st_size
+    return _within(i, size, f"model.onnx has {size:,} bytes", "max_size", "bytes")
 
 
 def _inference_time_acceptable(i: Inspection) -> Answer:
-    latency = i.facts["measured"]["latency"]
+    latency = i.figures["latency"]
     one, many = latency["one_row_p95_s"], latency["thousand_rows_s"]
     evidence = f"one row {one * 1e3:.3g} ms (95th percentile of 200), 1,000 rows {many * 1e3:.3g} ms"
-    return _within(one, i.limits.get("max_predict_time"), evidence, "max_predict_time", "seconds per row")
+    return _within(i, one, evidence, "max_predict_time", "seconds per row")
 
 
 def _memory_usage_acceptable(i: Inspection) -> Answer:
-    peak = i.facts["measured"]["memory"]["peak_bytes"]
+    peak = i.figures["memory"]["peak_bytes"]
     if peak is None:
         return _not_run("this system does not tell a process's peak memory")
     evidence = f"peak of a fresh process that loads the graph and predicts 1,000 rows: {peak / 2**20:.0f} MiB"
-    return _within(peak, i.limits.get("max_memory"), evidence, "max_memory", "bytes")
+    found = re.search(r"^process_resident_memory_bytes (\S+)$", i.metrics, re.MULTILINE)
+    if found is not None:
+        evidence += f"; the service after these requests: {float(found[1]) / 2**20:.0f} MiB"
+        peak = max(peak, float(found[1]))
+    return _within(i, peak, evidence, "max_memory", "bytes")
 
 
-def _within(value: float, limit: float | None, evidence: str, name: str, unit: str) -> Answer:
-    if limit is None:
-        return "needs_owner", f"{evidence}; how much is acceptable ({name}, {unit}) was not said"
-    return _verdict(value <= limit, f"{evidence}; allowed: {limit:,} {unit}")
+def _within(i: Inspection, value: float, evidence: str, name: str, unit: str) -> Answer:
+    if name in i.limits:
+        return _verdict(value <= i.limits[name], f"{evidence}; allowed: {i.limits[name]:,} {unit}")
+    default = DEFAULT_LIMITS[name]
+    evidence += f"; allowed by default: {default:,} {unit} ({name} in requirements sets another)"
+    return ("pass" if value <= default else "needs_owner"), evidence
 
 
 def _endpoint_defined(i: Inspection) -> Answer:
@@ -486,17 +531,21 @@ def _logging_configured(i: Inspection) -> Answer:
 
 def _names_exposed(i: Inspection) -> set[str]:
     """Metrics that the service exposes, with the suffixes of histograms."""
-    text = i.probe.answers["metrics"].body.decode()
-    names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)) | set(
-        re.findall(r"^([a-zA-Z_:][\w:]*)", text, re.MULTILINE)
+    names = set(re.findall(r"^# TYPE (\S+)", i.metrics, re.MULTILINE)) | set(
+        re.findall(r"^([a-zA-Z_:][\w:]*)", i.metrics, re.MULTILINE)
     )
+    names |= _AFTER_FEEDBACK
     return names | {name + suffix for name in names for suffix in ("_bucket", "_sum", "_count", "_total")}
 
 
+#: What is absent until somebody rates a prediction.
+_AFTER_FEEDBACK = {"model_feedback_rating"}
 _SERVICE_METRICS = (
     "model_predictions_total", "model_inference_duration_seconds", "http_requests_total",
     "http_request_duration_seconds", "model_feature_missing_total", "model_feature_drift_psi",
-    "model_prediction_drift_psi", "model_drift_window_rows",
+    "model_prediction_drift_psi", "model_drift_window_rows", "model_feature_drift_threshold", "model_info",
+    "model_performance_reference", "model_performance", "model_feedback_total", "model_error_cost_total",
+    "model_business_value_total", "log_messages_total", "process_cpu_seconds_total", "process_resident_memory_bytes",
 )  # fmt: skip
 
 
@@ -506,35 +555,79 @@ def _metrics_collection_setup(i: Inspection) -> Answer:
     return _verdict(answer.status == 200 and not missing, f"/metrics answers {answer.status}; not exposed: {missing}")
 
 
-def _metrics_used(text: str) -> set[str]:
-    return set(re.findall(r"\b(?:model|http|process|log)_[a-z0-9_]+\b(?=\s*[\[{(/*+<>=!)-]|\s|$|\")", text))
+def _metrics_used(expressions: Sequence[str]) -> set[str]:
+    """Names of metrics, and of series that rules record, in expressions of PromQL."""
+    bare = [re.sub(r'"[^"]*"|\{[^}]*\}|\b(?:by|without|on|group_left)\s*\([^)]*\)', " ", text) for text in expressions]
+    return {name for text in bare for name in re.findall(r"\b(?:model|http|process|log)[_:][a-z0-9_:]+", text)}
+
+
+def _unknown_metrics(i: Inspection, expressions: Sequence[str]) -> list[str]:
+    """Metrics in expressions that neither the service exposes nor a rule records."""
+    recorded = re.findall(r"^\s*- record:\s*(\S+)", i.text(_ALERTS), re.MULTILINE)
+    return sorted(_metrics_used(expressions) - _names_exposed(i) - set(recorded))
+
+
+_ALERTS, _ALERT_TESTS = "monitoring/alerts.yaml", "monitoring/alerts_test.yaml"
 
 
 def _alerting_rules_defined(i: Inspection) -> Answer:
-    text = i.text("monitoring/alerts.yaml")
-    alerts = re.findall(r"^\s*- alert:\s*(\S+)", text, re.MULTILINE)
-    complete = all(text.count(f"{word}:") >= len(alerts) for word in ("expr", "severity", "summary"))
-    tool = shutil.which("promtool")
-    evidence = f"{len(alerts)} alerts, each with expression, severity and summary: {complete}"
-    if not alerts or not complete:
+    text = i.text(_ALERTS)
+    alerts = re.split(r"^\s*- alert:\s*", text, flags=re.MULTILINE)[1:]
+    incomplete = [a.split()[0] for a in alerts if not all(re.search(rf"\b{word}:", a) for word in _PARTS_OF_AN_ALERT)]
+    unknown = _unknown_metrics(i, re.findall(r"^\s*expr:((?: .*|\n {10,}.*)+)$", text, re.MULTILINE))
+    evidence = (
+        f"{len(alerts)} alerts; without {', '.join(_PARTS_OF_AN_ALERT)}: {incomplete}; unknown metrics: {unknown}"
+    )
+    if not alerts or incomplete or unknown:
         return "fail", evidence
-    if tool is None:
-        return _not_run(f"promtool is not installed, so the expressions were not checked; {evidence}")
-    rules = str(i.folder / "monitoring/alerts.yaml")
-    done = subprocess.run((tool, "check", "rules", rules), capture_output=True, text=True, timeout=60, check=False)
-    return _verdict(done.returncode == 0, f"{evidence}; promtool: {(done.stdout + done.stderr).strip()[-300:]}")
+    if shutil.which("promtool") is None:
+        return _not_run(f"promtool is not installed, so the rules were not tried; {evidence}")
+    is_sound, said = _try_rules(text, i.text(_ALERT_TESTS))
+    return _verdict(is_sound, f"{evidence}; {said}")
+
+
+@cache
+def _try_rules(rules: str, tests: str) -> tuple[bool, str]:
+    """Whether promtool takes the rules and they pass their tests, and what it said; each pair is tried once."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, content in ((_ALERTS, rules), (_ALERT_TESTS, tests)):
+            Path(scratch, Path(name).name).write_text(content, encoding="utf-8")
+        checked, said = _promtool(Path(scratch), "check", "rules", Path(_ALERTS).name)
+        if checked:
+            return False, f"promtool check rules: {said}"
+        tested, answer = _promtool(Path(scratch), "test", "rules", Path(_ALERT_TESTS).name)
+    return tested == 0, f"promtool check rules: {said}; promtool test rules: {answer}"
+
+
+_PARTS_OF_AN_ALERT = ("expr", "for", "severity", "summary", "description", "runbook_url")
+
+
+def _promtool(folder: Path, *arguments: str) -> tuple[int, str]:
+    """Exit status and the end of what promtool said, in a package."""
+    done = subprocess.run(("promtool", *arguments), cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, " ".join((done.stdout + done.stderr).split())[-300:]
 
 
 def _dashboard_created(i: Inspection) -> Answer:
     board = json.loads(i.text("monitoring/dashboard.json") or "{}")
     panels = [p for p in _panels(board) if p.get("targets")]
-    text = " ".join(str(t.get("expr", "")) for p in panels for t in p["targets"])
-    names = _metrics_used(re.sub(r"\{[^}]*\}|\b(?:by|without)\s*\([^)]*\)", " ", text))
-    exposed = _names_exposed(i)
-    unknown = sorted(n for n in names if n not in exposed)
-    return _verdict(
-        bool(panels) and not unknown, f"{len(panels)} panels; metrics that the service does not expose: {unknown}"
-    )
+    expressions = [str(t.get("expr", "")) for p in panels for t in p["targets"]]
+    unknown = _unknown_metrics(i, expressions)
+    evidence = f"{len(panels)} panels; metrics that the service does not expose: {unknown}"
+    if not panels or unknown:
+        return "fail", evidence
+    if shutil.which("promtool") is None:
+        return "pass", f"{evidence}; promtool is not installed, so the syntax of the expressions was not checked"
+    with tempfile.TemporaryDirectory() as scratch:
+        rules = [{"record": f"panel:{n}", "expr": _without_variables(e)} for n, e in enumerate(expressions)]
+        Path(scratch, "panels.json").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+        returncode, said = _promtool(Path(scratch), "check", "rules", "panels.json")
+    return _verdict(returncode == 0, f"{evidence}; as rules for promtool: {said}")
+
+
+def _without_variables(expression: str) -> str:
+    """An expression of a panel with Grafana's variables filled in."""
+    return expression.replace("$__rate_interval", "5m").replace("$instance", ".*")
 
 
 def _panels(board: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -549,8 +642,12 @@ def _api_documentation_complete(i: Inspection) -> Answer:
     missing = [path for path in paths if path not in guide]
     statuses = {str(s) for p in described.get("paths", {}).values() for o in p.values() for s in o.get("responses", {})}
     unsaid = sorted(s for s in statuses if s not in guide)
-    evidence = f"{len(paths)} paths and {len(statuses)} statuses; not in api_guide.md: {missing + unsaid}"
-    return _verdict(bool(paths) and not missing and not unsaid, evidence)
+    example = i.probe.answers["guide"].status
+    evidence = (
+        f"{len(paths)} paths and {len(statuses)} statuses; not in api_guide.md: {missing + unsaid}; its example is "
+        f"answered {example}"
+    )
+    return _verdict(bool(paths) and not missing and not unsaid and example == 200, evidence)
 
 
 def _model_card_created(i: Inspection) -> Answer:
@@ -576,13 +673,18 @@ def _training_procedure_documented(i: Inspection) -> Answer:
 
 
 def _troubleshooting_guide_available(i: Inspection) -> Answer:
-    guides = {path.name: path.read_text(encoding="utf-8") for path in sorted((i.folder / "docs").glob("*.md"))}
-    headings = {_anchor(h) for text in guides.values() for h in re.findall(r"^#+\s+(.*)$", text, re.MULTILINE)}
-    linked = re.findall(r"runbook_url:\s*[\"']?[^#\s]*#([\w-]+)", i.text("monitoring/alerts.yaml"))
-    lost = sorted(set(linked) - headings)
-    return _verdict(
-        bool(linked) and not lost, f"{len(linked)} alerts link to a section of the guides; without one: {lost}"
+    guide = i.text("docs/troubleshooting.md")
+    parts = re.split(r"^#+\s+(.*)$", guide, flags=re.MULTILINE)[1:]
+    written = {_anchor(heading) for heading, body in zip(parts[::2], parts[1::2], strict=True) if body.strip()}
+    linked = re.findall(r"runbook_url:\s*[\"']?docs/troubleshooting\.md#([\w-]+)", i.text(_ALERTS))
+    lost = sorted(set(linked) - written)
+    unlinked = len(re.findall(r"^\s*- alert:", i.text(_ALERTS), re.MULTILINE)) - len(linked)
+    has_way_back = "roll-back" in written
+    evidence = (
+        f"{len(linked)} alerts link to troubleshooting.md, {unlinked} do not; links to nothing: {lost}; the way back "
+        f"is {'' if has_way_back else 'not '}told"
     )
+    return _verdict(bool(linked) and not lost and not unlinked and has_way_back, evidence)
 
 
 def _anchor(heading: str) -> str:

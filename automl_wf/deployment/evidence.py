@@ -14,16 +14,36 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 
-from automl_wf.core.business import Business, business_from
+from automl_wf.core.budget import Budget
+from automl_wf.core.business import Business, apply_business, business_from
 from automl_wf.core.costs import Costs, DecisionRule
 from automl_wf.core.fingerprint import types_fingerprint
-from automl_wf.core.metrics import METRICS, resolve_scoring, scoring_names
+from automl_wf.core.metrics import Scoring, resolve_scoring, scoring_names
+from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
-from automl_wf.deployment.card import plain
+from automl_wf.deployment.card import (
+    FOLD_SCORES,
+    expected_score,
+    is_computable,
+    is_named,
+    judged_criteria,
+    obstacle,
+    plain,
+)
+from automl_wf.deployment.explanations import in_card
+from automl_wf.deployment.loading import read_schema
 from automl_wf.deployment.render import template_root
 from automl_wf.evaluation import evaluate
+from automl_wf.evaluation.bias_correction import Chosen, bias_corrected, repeat_choice
+from automl_wf.evaluation.held_out import HeldOut
+from automl_wf.evaluation.scores import Held
+from automl_wf.evaluation.stability import summarise_stability
 from automl_wf.exceptions import PackageError
+from automl_wf.interpretation.insights import insights
+from automl_wf.model_selection.ensemble import combine, fit_strategy, member_limit
+from automl_wf.model_selection.postprocess import Postprocess, fit_postprocess, fit_residuals
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -80,16 +100,31 @@ class Evidence:
         return {name: arrays[name][known] for name in per_row if name in arrays}
 
     @cached_property
+    def scoring(self) -> Scoring:
+        """What was optimised, greater is better; where that is a function of the user's own, the task's default."""
+        facts, task = self.facts, Task(self.facts["task"])
+        name = facts["problem"].get("scoring")
+        classes = None if facts["classes"] is None else np.array(facts["classes"], dtype=object)
+        scoring = resolve_scoring(
+            name if name in scoring_names(task) else None, task, classes=classes, pos_index=facts["pos_index"]
+        )
+        if self.business is None or not is_named(facts):
+            return scoring
+        is_auto = facts["parameters"].get("scoring", "auto") in (None, "auto")
+        return apply_business(self.business, scoring, is_auto, classes, facts["pos_index"])[1]
+
+    @cached_property
     def evaluation(self) -> dict[str, Any]:
         """What stage 6 says of these predictions, computed again; the honest score alone is not."""
+        return self.evaluate(self.business)
+
+    def evaluate(self, business: Business | None, columns: Mapping[str, NDArray[Any]] | None = None) -> dict[str, Any]:
+        """The same, with columns that `business` names: by role, at the rows of `scored`."""
         facts, rows = self.facts, self.scored
-        task, stated = Task(facts["task"]), facts["evaluation"]
-        name = facts["problem"].get("scoring")
-        # A scorer of the user's own cannot be named: the metrics of the table do not depend on it
-        known = name if name in scoring_names(task) else None
+        stated = facts["evaluation"]
         evaluation = evaluate(
-            task=task,
-            scoring=resolve_scoring(known, task, pos_index=facts["pos_index"]),
+            task=Task(facts["task"]),
+            scoring=self.scoring,
             y=rows["y"],
             prediction=rows["prediction"],
             weight=rows.get("weight"),
@@ -97,7 +132,8 @@ class Evidence:
             baseline_prediction=rows.get("baseline"),
             classes=None if facts["classes"] is None else np.array(facts["classes"], dtype=object),
             threshold=self.rule,
-            business=self.business,
+            business=business,
+            columns=columns,
             fold=rows.get("fold"),
             positions=rows.get("row"),
             on=stated["on"],
@@ -105,6 +141,83 @@ class Evidence:
             seed=stated["resampling"]["seed"],
         )
         return evaluation.to_dict()
+
+    @cached_property
+    def honest(self) -> dict[str, Any]:
+        """The whole choice among the configurations, repeated inside as many bootstraps as there were."""
+        facts, arrays = self.facts, self.arrays
+        stated, blend = facts["evaluation"]["honest"], facts["blend"]
+        predictions, names = tuple(arrays["members"]), arrays["candidates"].tolist()
+        weights = np.append(self.weights, np.zeros(len(names) - len(self.weights)))
+        rule = self.rule
+        post = Postprocess(
+            blend["temperature"],
+            None if isinstance(rule, Costs) else rule,
+            shift=blend["shift"],
+            costs=rule if isinstance(rule, Costs) else None,
+        )
+        chosen, of_rows = Chosen(weights, post), (arrays["y"], arrays.get("weight"))
+        honest = bias_corrected(
+            predictions,
+            repeat_choice(chosen, blend["strategy"], names, self.scoring, predictions, *of_rows),
+            self.scoring,
+            *of_rows,
+            arrays.get("group"),
+            n_bootstraps=stated["n_bootstraps"],
+            seed=self.facts["seed"],
+            budget=Budget(),
+            chosen=chosen,
+            n_draws=(stated["n_bootstraps"] + stated["n_skipped"], stated.get("n_scored", 0)),
+        )
+        return honest.to_dict()
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """The weights that the strategy gives the configurations, by their out-of-fold predictions."""
+        arrays = self.arrays
+        if "members" not in arrays or "candidates" not in arrays or not is_named(self.facts):
+            return arrays["blend_weights"]
+        # Rivals, whose models were not kept, competed only in the honest score.
+        n_candidates = len(arrays["blend_weights"])
+        return fit_strategy(
+            self.facts["blend"]["strategy"],
+            tuple(arrays["members"][:n_candidates]),
+            arrays["y"],
+            arrays.get("weight"),
+            arrays.get("group"),
+            self.scoring,
+            arrays["candidates"].tolist()[:n_candidates],
+            max_members=member_limit(len(arrays["y"])),
+        )
+
+    def held_out(self, table: Table | None = None, unit: NDArray[Any] | None = None) -> HeldOut:
+        """The held-out rows, as the diagnosis takes them; without fold models, which a package does not hold.
+
+        Parameters
+        ----------
+        table : Table or None, default=None
+            Their cells. None: no column.
+        unit : ndarray of shape (n_rows,) or None, default=None
+            Rows that are drawn together, where they are not groups.
+
+        Returns
+        -------
+        HeldOut
+            Rows and predictions.
+        """
+        facts, rows = self.facts, self.scored
+        if table is None:
+            table = Table(read_schema(facts, self.config), (), len(rows["y"]))
+        held = Held(
+            Task(facts["task"]),
+            rows["y"],
+            rows["prediction"],
+            rows.get("weight"),
+            rows.get("group") if unit is None else unit,
+            self.rule,
+        )
+        models = tuple(_no_model for _ in range(facts["data"].get("n_folds") or int(rows["fold"].max()) + 1))
+        return HeldOut(table, held, rows["fold"], models, self.scoring, labels=tuple(facts["classes"] or ()))
 
     def _json(self, name: str) -> dict[str, Any]:
         content = json.loads((self.folder / name).read_text(encoding="utf-8"))
@@ -129,6 +242,55 @@ def has(evidence: Evidence, name: str) -> bool:
     return (evidence.folder / name).is_file()
 
 
+def _no_model(table: Table) -> NDArray[np.float64]:
+    raise PackageError("A package holds no models of single folds.")
+
+
+def _expected_score(evidence: Evidence, recipe: Mapping[str, Any]) -> Any:
+    return expected_score(_with_honest(evidence))
+
+
+def _criteria(evidence: Evidence, recipe: Mapping[str, Any]) -> Any:
+    facts = {**evidence.facts, "measured": {**evidence.facts["measured"], "sizes": sizes(evidence.folder)}}
+    return judged_criteria(facts, _with_honest(evidence))
+
+
+def _with_honest(evidence: Evidence) -> dict[str, Any]:
+    """The evaluation computed again, the honest score with it where there was one."""
+    has_honest = evidence.facts["evaluation"].get("honest") is not None
+    return {**evidence.evaluation, "honest": evidence.honest if has_honest else None}
+
+
+def _temperature(evidence: Evidence, recipe: Mapping[str, Any]) -> float:
+    arrays, scoring = evidence.arrays, evidence.scoring
+    of_rows = (arrays["y"], arrays.get("weight"), arrays.get("group"))
+    combined = combine(tuple(arrays["members"][: len(evidence.weights)]), evidence.weights)
+    return fit_postprocess(combined, *of_rows, scoring, scoring.task, costs=scoring.costs).temperature
+
+
+def _prediction_intervals(evidence: Evidence, recipe: Mapping[str, Any]) -> dict[str, float]:
+    """How far a new value may lie from its prediction, by confidence, from the out-of-fold residuals."""
+    rows = evidence.scored
+    residuals = np.abs(rows["y"] - rows["prediction"])
+    post = Postprocess(residuals=fit_residuals(residuals, rows.get("weight")), n_residuals=len(residuals))
+    stated = evidence.facts["blend"]["prediction_intervals"]
+    return {confidence: post.residual_quantile(1 - float(confidence)) for confidence in stated}
+
+
+def _fold_scores(evidence: Evidence, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    stability = vars(summarise_stability(evidence.held_out(), ()))
+    return {name: stability[name] for name in FOLD_SCORES}
+
+
+def _insights(evidence: Evidence, recipe: Mapping[str, Any]) -> Any:
+    return in_card([vars(insight) for insight in insights(evidence.facts["interpretation"])])
+
+
+def _repeats(evidence: Evidence, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    reason = obstacle(evidence.facts)
+    return {"is_exact": reason is None, "reason": reason}
+
+
 def _evaluation(evidence: Evidence, recipe: Mapping[str, Any]) -> Any:
     return evidence.evaluation.get(recipe["key"])
 
@@ -136,8 +298,8 @@ def _evaluation(evidence: Evidence, recipe: Mapping[str, Any]) -> Any:
 def _scores(evidence: Evidence, recipe: Mapping[str, Any]) -> list[Any]:
     """Every metric of the table that the card states, with the interval, of the model and of the baseline."""
     primary = evidence.facts["evaluation"]["primary"]
-    rows = [row for row in evidence.evaluation["scores"] if row["name"] in METRICS]
-    return [{**row, "is_primary": row["name"] == primary} for row in rows]
+    rows = [{**row, "is_primary": row["name"] == primary} for row in evidence.evaluation["scores"]]
+    return [row for row in rows if is_computable(evidence.facts, row)]
 
 
 def _business(evidence: Evidence, recipe: Mapping[str, Any]) -> Any:
@@ -212,7 +374,18 @@ FIGURES: dict[str, Callable[[Evidence, Mapping[str, Any]], Any]] = {
     "evaluation": _evaluation,
     "business": _business,
     "target": _target,
-    "weights": lambda e, _: positive(e.arrays["blend_weights"]),
+    "scoring": lambda e, _: e.scoring.name,
+    "seed": lambda e, _: check_random_state(e.facts["parameters"]["random_state"]).randint(2**31 - 1),
+    "expected_score": _expected_score,
+    "repeats": _repeats,
+    "honest": lambda e, _: e.honest,
+    "criteria": _criteria,
+    "fold_scores": _fold_scores,
+    "insights": _insights,
+    "temperature": _temperature,
+    "prediction_intervals": _prediction_intervals,
+    "weights": lambda e, _: positive(e.weights),
+    "arrays": lambda e, _: sorted(e.arrays),
     "config": lambda e, recipe: e.config[recipe["key"]],
     "n_scored": lambda e, _: len(e.scored["y"]),
     "n_folds": lambda e, _: len(np.unique(e.scored["fold"])),

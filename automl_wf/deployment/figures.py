@@ -13,7 +13,7 @@ from typing import Any
 Facts = Mapping[str, Any]
 
 WIDTH, HEIGHT = 360.0, 290.0
-LEFT, TOP, RIGHT, BOTTOM = 52.0, 10.0, 12.0, 44.0
+LEFT, TOP, RIGHT, BOTTOM = 58.0, 10.0, 12.0, 44.0
 #: Curves with a colour of their own; the others are drawn in the background.
 MAX_COLOURED = 4
 #: Bars are drawn in a box of this width, which the page stretches.
@@ -40,13 +40,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Dot:
-    """A point with an interval upwards and downwards, and the figures it stands for."""
+    """A point with an interval upwards and downwards, and the figures it stands for; `role` is a kind of dot."""
 
     x: float
     y: float
     low: float
     high: float
     facts: Facts
+    role: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Figure:
         What is drawn, in this order.
     width, height, left, top, right, bottom : float
         The whole drawing, and the rectangle inside its axes.
+    x_range, y_range : tuple of float or None
+        What the ends of the axes stand for, lower left to upper right; None where places are not figures.
     """
 
     x_ticks: tuple[Tick, ...]
@@ -85,6 +88,8 @@ class Figure:
     top: float = TOP
     right: float = WIDTH - RIGHT
     bottom: float = HEIGHT - BOTTOM
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Strip:
-    """Places of one score's figures on a common line, 100 wide, with ticks; its interval is `width` wide from `low`."""
+    """Places of a score's figures on a common line in percent of it, and ticks; the interval is `width` from `low`."""
 
     value: float
     baseline: float | None
@@ -122,6 +127,11 @@ class _Scale:
     def __call__(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)
         return round(self.first + min(max(share, -0.5), 1.5) * (self.last - self.first), 2)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What the first and the last place stand for."""
+        return self.low, self.high
 
     def ticks(self, n: int = 5) -> tuple[Tick, ...]:
         return tuple(Tick(self(v), label) for v, label in _round_values(self.low, self.high, n))
@@ -194,7 +204,7 @@ def draw_curves(curves: Sequence[Facts], *, has_diagonal: bool) -> Figure | None
     lines.sort(key=lambda line: line.role != "background")
     if has_diagonal:
         lines.insert(0, Line(_points([0, 1], [0, 1], of_x, of_y), "reference"))
-    return Figure(_unit_ticks(of_x), _unit_ticks(of_y), tuple(lines))
+    return Figure(_unit_ticks(of_x), _unit_ticks(of_y), tuple(lines), x_range=of_x.ends, y_range=of_y.ends)
 
 
 def draw_calibration(facts: Facts | None) -> Figure | None:
@@ -210,7 +220,7 @@ def draw_calibration(facts: Facts | None) -> Figure | None:
         Line(_points([0, 1], [0, 1], of_x, of_y), "reference"),
         Line(_points([b["predicted"] for b in bins], [b["observed"] for b in bins], of_x, of_y), "curve-1"),
     )
-    return Figure(_unit_ticks(of_x), _unit_ticks(of_y), lines, dots)
+    return Figure(_unit_ticks(of_x), _unit_ticks(of_y), lines, dots, x_range=of_x.ends, y_range=of_y.ends)
 
 
 def draw_residuals(bins: Sequence[Facts]) -> Figure | None:
@@ -231,7 +241,7 @@ def draw_residuals(bins: Sequence[Facts]) -> Figure | None:
         for b in bins
     )
     zero = Line(_points([of_x.low, of_x.high], [0, 0], of_x, of_y), "reference")
-    return Figure(of_x.ticks(), of_y.ticks(), (zero,), dots)
+    return Figure(of_x.ticks(), of_y.ticks(), (zero,), dots, x_range=of_x.ends, y_range=of_y.ends)
 
 
 def draw_quantiles(pairs: Sequence[Sequence[float]]) -> Figure | None:
@@ -242,7 +252,7 @@ def draw_quantiles(pairs: Sequence[Sequence[float]]) -> Figure | None:
     of_x, of_y = _scale(x, LEFT, WIDTH - RIGHT), _scale([*x, *y], HEIGHT - BOTTOM, TOP)
     ends = [of_x.low, of_x.high]
     lines = (Line(_points(ends, ends, of_x, of_y), "reference"), Line(_points(x, y, of_x, of_y), "curve-1"))
-    return Figure(of_x.ticks(), of_y.ticks(), lines)
+    return Figure(of_x.ticks(), of_y.ticks(), lines, x_range=of_x.ends, y_range=of_y.ends)
 
 
 def draw_histogram(counts: Sequence[int]) -> Figure | None:
@@ -333,7 +343,7 @@ def draw_profit(facts: Facts | None) -> Figure | None:
         Line(_points([0, 1], [0, 0], of_x, of_y), "reference"),
         Line(_points(facts["share"], facts["profit"], of_x, of_y), "curve-1"),
     )
-    return Figure(_unit_ticks(of_x), of_y.ticks(), lines, tuple(dots))
+    return Figure(_unit_ticks(of_x), of_y.ticks(), lines, tuple(dots), x_range=of_x.ends, y_range=of_y.ends)
 
 
 #: Scenarios whose levels lie on one axis.
@@ -374,7 +384,7 @@ def draw_decay(facts: Facts | None) -> Figure | None:
     if baseline is not None:
         ends = [of_x.low, of_x.high]
         lines.insert(0, Line(_points(ends, [baseline, baseline], of_x, of_y), "reference", "baseline", baseline))
-    return Figure(of_x.ticks(), of_y.ticks(), tuple(lines))
+    return Figure(of_x.ticks(), of_y.ticks(), tuple(lines), x_range=of_x.ends, y_range=of_y.ends)
 
 
 def draw_learning_curve(facts: Facts | None) -> Figure | None:
@@ -404,7 +414,83 @@ def draw_learning_curve(facts: Facts | None) -> Figure | None:
         lines.append(Line(_points(far, [points[-1][1], ahead], of_x, of_y), "reference"))
         said = {"rows": facts["twice"], "expected": ahead, "low": facts["at_twice_low"], "high": facts["at_twice_high"]}
         dots.append(Dot(of_x(facts["twice"]), of_y(ahead), of_y(said["low"]), of_y(said["high"]), said))
-    return Figure(of_x.ticks(4), of_y.ticks(), tuple(lines), tuple(dots))
+    return Figure(of_x.ticks(4), of_y.ticks(), tuple(lines), tuple(dots), x_range=of_x.ends, y_range=of_y.ends)
+
+
+#: Trials that are worse than this many times the distance from the best to the median are drawn at the edge.
+_FAR = 3.0
+
+
+def draw_search(history: Sequence[Facts], sign: float) -> Figure | None:
+    """Scores of the trials in their order, and the best so far.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        Steps of a search, scores greater for better ones.
+    sign : float
+        -1 where the natural form of the score is a loss.
+
+    Returns
+    -------
+    Figure or None
+        None where fewer than two trials have a score. Much worse trials than most, and those without a score, are drawn
+        at the edge of the worse ones.
+    """
+    scores = sorted(step["score"] for step in history if step["score"] is not None)
+    if len(scores) < 2:
+        return None
+    best, median = scores[-1], scores[len(scores) // 2]
+    worst = max(scores[0], best - _FAR * (best - median)) if best > median else scores[0]
+    of_x = _scale([0.0, float(len(history) - 1)], LEFT, WIDTH - RIGHT)
+    of_y = _scale([sign * worst, sign * best], HEIGHT - BOTTOM, TOP, margin=0.08)
+    edge = of_y(sign * worst)
+    dots, bests = [], []
+    for i, step in enumerate(history):
+        is_near = step["score"] is not None and step["score"] >= worst
+        y = of_y(sign * step["score"]) if is_near else edge
+        told = {"model": step["model"], "score": None if step["score"] is None else sign * step["score"]}
+        role = step["source"] if is_near else "beyond" if step["score"] is not None else "none"
+        dots.append(
+            Dot(of_x(float(i)), y, y, y, {**told, "status": step["status"], "after, s": step["started_s"]}, role)
+        )
+        if step["best"] is not None and step["best"] >= worst:
+            bests.append((float(i), sign * step["best"]))
+    line = Line(
+        _points([x for x, _ in bests], [y for _, y in bests], of_x, of_y), "curve-2", "best so far", bests[-1][1]
+    )
+    whole = tuple(t for t in of_x.ticks() if "." not in t.label)
+    return Figure(whole, of_y.ticks(), (line,), tuple(dots), x_range=of_x.ends, y_range=of_y.ends)
+
+
+def draw_training(facts: Facts) -> Figure:
+    """Validation loss by round, and the round that is used."""
+    rounds, losses = [float(n) for n in facts["rounds"]], facts["losses"]
+    of_x = _scale([0.0, *rounds], LEFT, WIDTH - RIGHT, margin=0.02)
+    of_y = _scale(losses, HEIGHT - BOTTOM, TOP)
+    used = float(facts["n_rounds"])
+    lines = (
+        Line(_points([used, used], list(of_y.ends), of_x, of_y), "reference", "rounds in use", used),
+        Line(_points(rounds, losses, of_x, of_y), "curve-1", "loss", losses[-1]),
+    )
+    return Figure(of_x.ticks(4), of_y.ticks(4), lines, x_range=of_x.ends, y_range=of_y.ends)
+
+
+def places_on_curves(hits: Sequence[float], alarms: Sequence[float], precisions: Sequence[float]) -> list[list[float]]:
+    """Where shares lie on the drawings of `draw_curves`: x and y of the ROC curve, then of precision and recall.
+
+    Parameters
+    ----------
+    hits, alarms, precisions : sequence of float
+        True positive rate, false positive rate and precision of each point.
+
+    Returns
+    -------
+    list of [x, y, x, y]
+        One per point.
+    """
+    of_x, of_y = _unit_scales()
+    return [[of_x(a), of_y(h), of_x(h), of_y(p)] for h, a, p in zip(hits, alarms, precisions, strict=True)]
 
 
 #: Letters of a text below an axis.
@@ -471,12 +557,22 @@ def draw_dependence(facts: Facts, outputs: Sequence[str]) -> Figure:
         Line(_points(facts["at"], mean, of_x, of_y), f"curve-{i + 1}", str(output), mean[-1])
         for i, (mean, output) in enumerate(zip(means, outputs, strict=False))
     ]
-    return Figure(_value_ticks(facts["values"], facts["at"], of_x), of_y.ticks(), tuple(drawn))
+    return Figure(
+        _value_ticks(facts["values"], facts["at"], of_x),
+        of_y.ticks(),
+        tuple(drawn),
+        x_range=of_x.ends if _are_numbers(facts["values"]) else None,
+        y_range=of_y.ends,
+    )
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
 
 
 def _value_ticks(values: Sequence[Any], at: Sequence[float], scale: _Scale) -> tuple[Tick, ...]:
     """Round figures for numbers; for texts and dates some of the values themselves."""
-    if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+    if _are_numbers(values):
         return scale.ticks(4)
     step = -(-len(values) // 4)
     return tuple(Tick(scale(a), _brief(v)) for v, a in list(zip(values, at, strict=True))[::step])

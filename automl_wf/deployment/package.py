@@ -15,19 +15,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from automl_wf.core import coerce, drift
-from automl_wf.deployment import certificate
-from automl_wf.deployment.card import build_card, facts_of, owner_info, plain, render_card
-from automl_wf.deployment.checklist import Inspection, Item, run_checklist, run_tests
+from automl_wf.deployment import bill_of_materials, certificate
+from automl_wf.deployment.card import PAGES, build_card, facts_of, owner_info, plain
+from automl_wf.deployment.checklist import Inspection, Item, run_checklist, run_tests, totals
 from automl_wf.deployment.evidence import Evidence, count_nodes, describe_target, measure, positive, sizes
 from automl_wf.deployment.manifest import MANIFEST, caches_of, compare, files_of, write_manifest
 from automl_wf.deployment.render import pretty, render, template_root
+from automl_wf.deployment.report import write_report
 from automl_wf.deployment.samples import Samples, make_samples
+from automl_wf.deployment.sizing import sizing_of
 from automl_wf.deployment.subject import Subject, installed_version
+from automl_wf.deployment.thresholds import thresholds_of
 from automl_wf.exceptions import NotExportable, PackageError, PackageExists, WorkflowWarning
 
 LIMITS = {"max_body_bytes": 1_048_576, "max_rows": 1000, "max_string_length": 1024}
@@ -63,12 +67,17 @@ class Package:
         return sum(item.status == "pass" for item in self.checklist)
 
     def __str__(self) -> str:
+        counts = totals(self.checklist)
+        passed = (
+            f"checklist: {self.n_passed} of {len(self.checklist)} passed, {counts['fail']} failed, "
+            f"{counts['not_run']} not run, {counts['needs_owner']} for the owner to decide; only passed ones count"
+        )
         open_items = [f"  {i.status:<11} {i.name}: {i.evidence}" for i in self.checklist if i.status != "pass"]
         c = self.completeness
         return "\n".join(
             [
                 f"{self.path}: {len(self.files)} files",
-                f"checklist: {self.n_passed} of {len(self.checklist)} passed",
+                passed,
                 *open_items,
                 f"model card: {c['filled']} of {c['fields']} fields filled, {c['by_owner']} of them by owner",
             ]
@@ -96,7 +105,7 @@ def deploy(
     strict : bool, default=False
         Raise when there is no exact graph or when a test of the package fails, instead of saying so in the package.
     include_samples : bool, default=False
-        Ship real training rows as test data instead of made-up ones.
+        Ship real training rows as test data instead of made-up ones, and show some in the report.
 
     Returns
     -------
@@ -123,8 +132,10 @@ def deploy(
         measured = _measure(subject, folder, samples, graph)
         if graph["exists"]:
             _write_service(subject, folder, measured)
-        card = _write_card(subject, folder, said, graph, measured)
-        checklist = _inspect(subject, folder, graph, strict)
+        facts = facts_of(subject, said, graph, measured)
+        card = _write_card(folder, facts)
+        write_report(subject, folder / "docs/report.html", facts=facts, include_samples=include_samples)
+        checklist = _inspect(subject, folder, graph, measured, strict)
         files = tuple(write_manifest(folder)["files"])
         _put_in_place(folder, target)
     return Package(target, checklist, card["completeness"], (*files, MANIFEST), graph["reason"])
@@ -256,11 +267,21 @@ def build_config(subject: Subject, samples: Samples) -> dict[str, Any]:
             "limits": {**LIMITS, **_time_limit(subject)},
             "rules": json.loads((template_root() / "edge_rules.json").read_text(encoding="utf-8")),
             "drift": subject.drift,
+            "thresholds": thresholds_of(subject),
+            "positive": subject.pos_index,
+            "business": subject.problem.get("business"),
             "reference_metrics": {row["name"]: row["value"] for row in scores},
+            "reference_errors": {row["name"]: _standard_error(row) for row in scores if row.get("low") is not None},
+            "background": {"cells": {c.name: samples.background[c.name] for c in schema.columns if c.is_used}},
             "self_test": {"row": samples.rows[0], "expected": samples.expected[0]},
         }
     )
     return config
+
+
+def _standard_error(score: Mapping[str, Any]) -> float:
+    """Of a score with its 95 % interval."""
+    return float(score["high"] - score["low"]) / (2 * NormalDist().inv_cdf(0.975))
 
 
 def _example(rows: Sequence[Mapping[str, Any]], name: str) -> Any:
@@ -302,6 +323,7 @@ def _write_service(subject: Subject, folder: Path, measured: Mapping[str, Any]) 
                 "one_row_ms": latency["one_row_p50_s"] * 1e3,
                 "thousand_rows_ms": latency["thousand_rows_s"] * 1e3,
             },
+            "sizing": sizing_of(measured, subject.version),
         },
         "serving_requirements": _pins([*_imported(folder), "uvicorn", "onnxruntime", "numpy"]),
         "training_requirements": list((subject.environment.get("packages") or {}).items()),
@@ -350,30 +372,34 @@ def _measure(subject: Subject, folder: Path, samples: Samples, graph: Mapping[st
     return measured
 
 
-def _write_card(
-    subject: Subject, folder: Path, said: Mapping[str, Any], graph: Mapping[str, Any], measured: Mapping[str, Any]
-) -> dict[str, Any]:
-    """metadata.json, validation.json, card.json and model_card.md, each from those before."""
-    facts = facts_of(subject, said, graph, measured)
+def _write_card(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """metadata.json, validation.json, card.json and the pages made from it, model.cdx.json: each from those before."""
     _write_json(folder / "model/metadata.json", facts)
     _write_json(folder / certificate.NAME, certificate.certify(Evidence(folder)))
     card = build_card(facts)
     (folder / "docs").mkdir(exist_ok=True)
     _write_json(folder / "docs/card.json", card)
-    (folder / "docs/model_card.md").write_text(render_card(card), encoding="utf-8")
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(card), encoding="utf-8")
+    _write_json(folder / bill_of_materials.NAME, bill_of_materials.list_materials(Evidence(folder)))
     return card
 
 
-def _inspect(subject: Subject, folder: Path, graph: Mapping[str, Any], strict: bool) -> tuple[Item, ...]:
-    """Run the package's tests and the checklist."""
+def _inspect(
+    subject: Subject, folder: Path, graph: Mapping[str, Any], measured: Mapping[str, Any], strict: bool
+) -> tuple[Item, ...]:
+    """Run the package's tests and the checklist; write deployment_checklist.json and its page."""
     tests = run_tests(folder) if graph["exists"] else None
     if tests is not None and not tests.ok:
         message = f"Tests of the package failed:\n{tests.output[-3000:]}"
         if strict:
             raise PackageError(message)
         warnings.warn(message, WorkflowWarning, stacklevel=4)
-    items = run_checklist(Inspection(folder, tests, dict(subject.limits)))
-    _write_json(folder / "deployment_checklist.json", {"format": 1, "items": [item.to_dict() for item in items]})
+    items = run_checklist(Inspection(folder, tests, dict(subject.limits), measured))
+    facts = {"format": 1, "totals": totals(items), "items": [item.to_dict() for item in items]}
+    _write_json(folder / "deployment_checklist.json", facts)
+    page = render("deployment_checklist.md.jinja", {**facts, "name": subject.name, "version": subject.version})
+    (folder / "docs/deployment_checklist.md").write_text(page, encoding="utf-8")
     return items
 
 

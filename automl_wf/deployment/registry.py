@@ -4,11 +4,12 @@
 
     registry/
     ├── current            the name of the version that serves, one line
-    ├── history.jsonl      who was promoted or rolled back to, when and why
+    ├── routing.json       while a second version is on trial: which one, as a shadow or for a share of the requests
+    ├── history.jsonl      who was promoted, tried or rolled back to, when and why
     └── versions/v1, v2 …  packages as `export` wrote them
 
-The service watches `current`: it opens another version beside its own, runs that one's self-test and swaps, without a
-request being refused.
+The service watches `current` and `routing.json`: it opens another version beside its own, runs that one's self-test and
+swaps, or tries it, without a request being refused.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from automl_wf.deployment.manifest import MANIFEST, compare, describe_file
-from automl_wf.exceptions import PackageError
+from automl_wf.exceptions import InvalidParameter, PackageError
 
-POINTER, HISTORY, VERSIONS = "current", "history.jsonl", "versions"
+POINTER, HISTORY, VERSIONS, ROUTING = "current", "history.jsonl", "versions", "routing.json"
+Action = Literal["promote", "rollback", "shadow", "split", "end"]
 _VERSION = re.compile(r"v([1-9][0-9]*)")
 #: What clients rely on: these may not change from one version to the next.
 _INPUT = ("name", "kind", "edge", "cell_format", "is_used")
@@ -39,21 +41,42 @@ class Event:
 
     Parameters
     ----------
-    action : {"promote", "rollback"}
-        What was done.
+    action : {"promote", "rollback", "shadow", "split", "end"}
+        What was done. The last three begin and end a trial.
     version, before : str, str or None
-        The version that serves from then on, and the one that served until then.
+        The version that serves from then on, and the one that served until then; of a trial the version tried, and the
+        one beside it.
     at : str
         When, in UTC.
     reason : str
         Why, in words.
     """
 
-    action: Literal["promote", "rollback"]
+    action: Action
     version: str
     before: str | None
     at: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A version on trial beside the current one.
+
+    Parameters
+    ----------
+    version : str
+        Its name.
+    mode : {"shadow", "split"}
+        A shadow predicts what the current version answers, and only its agreement is counted; in a split it answers
+        a share of the requests.
+    share : float
+        That share; 0 for a shadow.
+    """
+
+    version: str
+    mode: Literal["shadow", "split"]
+    share: float = 0.0
 
 
 class Registry:
@@ -100,6 +123,15 @@ class Registry:
             return ()
         return tuple(Event(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
 
+    @property
+    def trial(self) -> Trial | None:
+        """The version on trial; None: there is none."""
+        path = self.folder / ROUTING
+        if not path.is_file():
+            return None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Trial(content["challenger"], content["mode"], content["share"])
+
     def path(self, version: str | None = None) -> Path:
         """Folder of a version; None: of the current one.
 
@@ -143,24 +175,80 @@ class Registry:
             `decision` is missing, of other packages, or does not say "promote".
         """
         source = Path(package)
-        damages = compare(source)
-        if damages:
-            raise PackageError(f"{source} is not the package that was written: {damages[0].file} {damages[0].reason}.")
+        _check_undamaged(source)
         before = self.current
         reason = "first version"
         if before is not None:
-            changed = changed_input(self.path(), source)
-            if changed:
-                raise PackageError(
-                    f"{source} cannot take the place of {before}: {'; '.join(changed[:5])}. Clients would break: serve "
-                    "it beside the old one, in a registry of its own."
-                )
+            self._check_input(source)
             reason = _check_decision(decision, self.path(), source) if force is None else f"forced: {force}"
         version = self._add(source)
+        if version == before:
+            raise PackageError(f"{version} serves already.")
+        self._set_trial(None)
         return self._switch("promote", version, before, reason)
 
+    def try_out(
+        self,
+        package: str | os.PathLike[str],
+        decision: Mapping[str, Any] | None = None,
+        *,
+        share: float | None = None,
+        force: str | None = None,
+    ) -> Event:
+        """Copy a package into the registry and put it on trial beside the current version, which stays.
+
+        It takes the place of a version that is on trial already.
+
+        Parameters
+        ----------
+        package : path
+            Folder written by `export`, or a version of this registry.
+        decision : mapping, default=None
+            Content of promotion.json: a share of the answers may be given to a version that was not found worse. A
+            shadow answers nobody and needs none.
+        share : float, default=None
+            Share of the requests that it answers, above 0 and below 1. None: none, it is a shadow.
+        force : str, default=None
+            Give it a share whatever `decision` says, for this reason.
+
+        Returns
+        -------
+        Event
+            What was done.
+
+        Raises
+        ------
+        PackageError
+            Nothing serves yet, the package is damaged, takes other columns or answers with other classes, or `decision`
+            is missing, of other packages, or says "keep".
+        InvalidParameter
+            `share` is no share.
+        """
+        if share is not None and not 0.0 < share < 1.0:
+            raise InvalidParameter(f"share must be a number above 0 and below 1. Got {share!r} instead.")
+        source, current = Path(package), self.current
+        if current is None:
+            raise PackageError(
+                f"{self.folder} has no version that serves: promote one first, then try others beside it."
+            )
+        _check_undamaged(source)
+        self._check_input(source)
+        if share is None:
+            reason = "answers nobody"
+        elif force is not None:
+            reason = f"forced: {force}"
+        else:
+            reason = _check_decision(decision, self.path(), source, accepted=("promote", "undecided"))
+        version = self._add(source)
+        if version == current:
+            raise PackageError(f"{version} serves already: there is nothing to try beside itself.")
+        trial = Trial(version, "shadow" if share is None else "split", share or 0.0)
+        event = self._record(trial.mode, version, current, reason)
+        self._set_trial(trial)
+        return event
+
     def rollback(self, reason: str = "") -> Event:
-        """Make the version current that served before the current one.
+        """Undo the last step: end the trial if there is one, else make the version current that served before.
 
         Parameters
         ----------
@@ -177,7 +265,11 @@ class Registry:
         PackageError
             There is no version before, or it is damaged.
         """
-        now = self.current
+        now, trial = self.current, self.trial
+        if now is not None and trial is not None:
+            event = self._record("end", now, trial.version, reason or "asked for")
+            self._set_trial(None)
+            return event
         before = next((e.before for e in reversed(self.history) if e.action == "promote" and e.version == now), None)
         if now is None or before is None:
             raise PackageError(
@@ -189,8 +281,10 @@ class Registry:
         return self._switch("rollback", before, now, reason or "asked for")
 
     def _add(self, source: Path) -> str:
-        """Copy a package; it appears under its name whole or not at all."""
+        """Copy a package, unless it is a version here; it appears under its name whole or not at all."""
         folder = self.folder / VERSIONS
+        if source.resolve().parent == folder.resolve() and source.name in self.versions:
+            return source.name
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
         try:
@@ -212,18 +306,42 @@ class Registry:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
 
-    def _switch(self, action: Literal["promote", "rollback"], version: str, before: str | None, reason: str) -> Event:
+    def _check_input(self, source: Path) -> None:
+        """Raise PackageError where clients of the current version would notice."""
+        changed = changed_input(self.path(), source)
+        if changed:
+            raise PackageError(
+                f"{source} cannot take the place of {self.current}: {'; '.join(changed[:5])}. Clients would break: "
+                "serve it beside the old one, in a registry of its own."
+            )
+
+    def _switch(self, action: Action, version: str, before: str | None, reason: str) -> Event:
+        event = self._record(action, version, before, reason)
+        self._write(POINTER, version + "\n")
+        return event
+
+    def _set_trial(self, trial: Trial | None) -> None:
+        if trial is None:
+            (self.folder / ROUTING).unlink(missing_ok=True)
+            return
+        content = {"challenger": trial.version, "mode": trial.mode, "share": trial.share}
+        self._write(ROUTING, json.dumps(content) + "\n")
+
+    def _record(self, action: Action, version: str, before: str | None, reason: str) -> Event:
         event = Event(action, version, before, datetime.now(UTC).isoformat(timespec="seconds"), reason)
         with (self.folder / HISTORY).open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(vars(event)) + "\n")
-        handle, scratch = tempfile.mkstemp(dir=self.folder, prefix=".current-")
+        return event
+
+    def _write(self, name: str, content: str) -> None:
+        """Replace a file whole: whoever reads it sees the old content or the new one."""
+        handle, scratch = tempfile.mkstemp(dir=self.folder, prefix=f".{name}-")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(version + "\n")
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(scratch, 0o644)
-        os.replace(scratch, self.folder / POINTER)
-        return event
+        os.replace(scratch, self.folder / name)
 
 
 def identity(package: Path) -> str:
@@ -262,7 +380,15 @@ def changed_input(old: Path, new: Path) -> list[str]:
     return words
 
 
-def _check_decision(decision: Mapping[str, Any] | None, old: Path, new: Path) -> str:
+def _check_undamaged(source: Path) -> None:
+    damages = compare(source)
+    if damages:
+        raise PackageError(f"{source} is not the package that was written: {damages[0].file} {damages[0].reason}.")
+
+
+def _check_decision(
+    decision: Mapping[str, Any] | None, old: Path, new: Path, accepted: Sequence[str] = ("promote",)
+) -> str:
     if decision is None:
         raise PackageError(
             f"{new} was not compared with {old.name}: run `automl-wf compare` on labelled rows that neither has seen, "
@@ -271,7 +397,7 @@ def _check_decision(decision: Mapping[str, Any] | None, old: Path, new: Path) ->
     compared = (decision.get("old", {}).get("sha256"), decision.get("new", {}).get("sha256"))
     if compared != (identity(old), identity(new)):
         raise PackageError(f"The promotion.json given compares other packages than {old.name} and {new}.")
-    if decision.get("verdict") != "promote":
+    if decision.get("verdict") not in accepted:
         failed = [g["name"] for g in decision.get("gates", []) if g["status"] != "pass"]
         raise PackageError(
             f"The comparison says {decision.get('verdict')!r}, because of: {', '.join(failed)}. "

@@ -54,7 +54,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters.update(md=md, show=show, number=number, yaml=to_yaml, pretty=pretty)
+    env.filters.update(md=md, show=show, number=number, percent=percent, yaml=to_yaml, pretty=pretty)
     env.globals["needed"] = NEEDED
     return env
 
@@ -95,7 +95,7 @@ def md(text: object) -> str:
 
 
 def number(value: float | int | bool | None) -> str:
-    """A figure for people: whole numbers with thousands separated, others with four significant digits."""
+    """A figure for people: four significant digits, or whole and with thousands separated from 10,000 on."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -104,7 +104,23 @@ def number(value: float | int | bool | None) -> str:
         return f"{value:,}"
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
+
+
+def percent(share: float | None) -> str:
+    """A share for people, with a space that does not break.
+
+    Examples
+    --------
+    >>> percent(0.123), percent(0.0123), percent(0.0001)
+    ('12\xa0%', '1.2\xa0%', '<\xa00.1\xa0%')
+    """
+    if share is None:
+        return "–"
+    if 0 < share < 0.001:
+        return "<\u00a00.1\u00a0%"
+    decimals = 0 if share >= 0.0995 or share == 0 else 1
+    return f"{100 * share:.{decimals}f}\u00a0%"
 
 
 def show(value: Any) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import stat
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from automl_wf.deployment.card import facts_of
+from automl_wf.deployment.decisions import arrange_thresholds
 from automl_wf.deployment.explanations import arrange_explanations
 from automl_wf.deployment.failures import arrange_failures
 from automl_wf.deployment.figures import (
@@ -22,7 +26,10 @@ from automl_wf.deployment.figures import (
     draw_residuals,
     draw_strip,
 )
-from automl_wf.deployment.render import render
+from automl_wf.deployment.lookback import arrange_search
+from automl_wf.deployment.overview import arrange_overview
+from automl_wf.deployment.render import percent, render, template_root
+from automl_wf.deployment.rows import arrange_rows
 from automl_wf.deployment.subject import Subject
 from automl_wf.deployment.value import arrange_value
 from automl_wf.exceptions import PackageError, PackageExists
@@ -38,8 +45,10 @@ N_OPEN_FINDINGS, N_OPEN_TRIALS = 8, 15
 _GRAVITY = ("serious", "warning", "info")
 
 
-def write_report(subject: Subject, path: str | os.PathLike[str]) -> Path:
-    """Write one page about a fit that needs nothing but itself: no script, no request.
+def write_report(
+    subject: Subject, path: str | os.PathLike[str], *, facts: Facts | None = None, include_samples: bool = False
+) -> Path:
+    """Write one page about a fit that needs nothing but itself and asks nobody for anything.
 
     Parameters
     ----------
@@ -47,6 +56,10 @@ def write_report(subject: Subject, path: str | os.PathLike[str]) -> Path:
         What the page is about.
     path : path-like
         File to write; folders above it are made, and a regular file there is replaced.
+    facts : mapping, optional
+        Facts of the card, where they are known already. None: those of the fit alone.
+    include_samples : bool, default=False
+        Whether training rows may be shown.
 
     Returns
     -------
@@ -61,7 +74,7 @@ def write_report(subject: Subject, path: str | os.PathLike[str]) -> Path:
         The file cannot be written.
     """
     target = Path(path)
-    page = render("report.html.jinja", arrange(subject))
+    page = render("report.html.jinja", arrange(subject, facts=facts, include_samples=include_samples))
     # Half a surrogate pair in a name has no UTF-8
     _replace(target, page.encode("utf-8", "replace"))
     return target
@@ -86,34 +99,40 @@ def _replace(path: Path, content: bytes) -> None:
         raise PackageError(f"The report cannot be written: {error}") from error
 
 
-def arrange(subject: Subject) -> dict[str, Any]:
+def arrange(subject: Subject, *, facts: Facts | None = None, include_samples: bool = False) -> dict[str, Any]:
     """Everything the template uses, by name.
 
     Parameters
     ----------
     subject : Subject
         What the page is about.
+    facts : mapping, optional
+        Facts of the card; None: those of the fit alone.
+    include_samples : bool, default=False
+        Whether training rows may be shown.
 
     Returns
     -------
     dict
         Plain JSON types, and drawings of `figures`.
     """
-    facts: Facts = _shortened(facts_of(subject, {}, {}, {}))
+    facts = _shortened(facts_of(subject, {}, {}, {}) if facts is None else facts)
     evaluation, problem = facts["evaluation"], facts["problem"]
     scores = evaluation.get("scores") or []
     primary = next((row for row in scores if row["is_primary"]), None)
     findings = sorted(facts["findings"], key=lambda finding: _GRAVITY.index(finding["severity"]))
     sign = -1.0 if primary is not None and not primary["greater_is_better"] else 1.0
     trials = _trials(facts["leaderboard"], sign)
+    score = _score(primary, evaluation.get("honest"), sign)
     return {
+        **_page(),
         "facts": facts,
         "task": facts["task"],
         "created": facts["created"][:16].replace("T", " "),
-        "estimator": type(subject.estimator).__name__,
-        "score": _score(primary, evaluation.get("honest"), sign),
+        "again": _again(subject),
+        "overview": arrange_overview(facts, score),
+        "score": score,
         "score_label": problem.get("scoring_label") or (primary["label"] if primary else problem.get("scoring", "")),
-        "score_rises": sign > 0,
         "baseline": problem.get("baseline", ""),
         "evaluated_on": evaluation.get("on", ""),
         "findings": findings[:N_OPEN_FINDINGS],
@@ -121,10 +140,11 @@ def arrange(subject: Subject) -> dict[str, Any]:
         "n_findings_left_out": max(len(findings) - MAX_FINDINGS, 0),
         "scores": scores,
         "members": _members(facts["blend"]),
-        "trials": trials[:N_OPEN_TRIALS],
-        "more_trials": trials[N_OPEN_TRIALS:],
+        "trials": trials,
+        "n_open_trials": N_OPEN_TRIALS,
         "n_trials": len(facts["leaderboard"]),
         "n_trials_left_out": len(facts["leaderboard"]) - len(trials),
+        "decisions": arrange_thresholds(evaluation.get("thresholds")),
         "confusion": _confusion(evaluation.get("confusion")),
         "roc": draw_curves(evaluation.get("roc") or (), has_diagonal=True),
         "pr": draw_curves(evaluation.get("pr") or (), has_diagonal=False),
@@ -135,8 +155,37 @@ def arrange(subject: Subject) -> dict[str, Any]:
         "failures": arrange_failures(evaluation),
         "importances": _importances(facts["interpretation"].get("importances") or ()),
         "why": arrange_explanations(facts["interpretation"]),
+        "rows": arrange_rows(subject) if include_samples else None,
+        "search": arrange_search(facts["analysis"], sign),
         "columns": _columns(facts),
         "timings": _timings(facts["timings"]),
+        "resources": _resources(facts),
+    }
+
+
+def _page() -> dict[str, Any]:
+    """Style and script, each with the hash by which the page's policy knows it."""
+    from markupsafe import Markup
+
+    parts = {"style": "style.css", "script": "script.js"}
+    texts = {name: (template_root() / "report" / file).read_text(encoding="utf-8") for name, file in parts.items()}
+    hashes = {f"{name}_hash": "sha256-" + _base64(sha256(text.encode()).digest()) for name, text in texts.items()}
+    # Files of ours, in which no fact is: everything else is escaped
+    return {name: Markup(text) for name, text in texts.items()} | hashes
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode("ascii")
+
+
+def _again(subject: Subject) -> dict[str, Any]:
+    """What to call for the same fit: the estimator with the parameters that are not at their defaults."""
+    extra = [f"{name}={name}" for name, key in (("groups", "group"),) if key in subject.evidence]
+    return {
+        "call": " ".join(repr(subject.estimator).split()),
+        "arguments": ", ".join(["X", "y", *extra]),
+        "seed_is_given": subject.parameters.get("random_state") is not None,
+        "has_clock": subject.parameters.get("time_budget") is not None,
     }
 
 
@@ -163,10 +212,11 @@ def _score(primary: Facts | None, honest: Facts | None, sign: float) -> dict[str
         "value": value,
         "low": low,
         "high": high,
-        "confidence": _percent(confidence),
+        "confidence": percent(confidence),
         "baseline": primary["baseline"],
         "optimistic": optimistic,
         "is_corrected": is_corrected,
+        "rises": sign > 0,
         "strip": draw_strip(value, primary["baseline"], low, high, optimistic),
     }
 
@@ -175,7 +225,7 @@ def _members(blend: Facts) -> list[dict[str, Any]]:
     members = sorted(blend.get("members") or (), key=lambda m: -m["weight"])
     bars = draw_bars([m["weight"] for m in members], at_least=1.0)
     return [
-        {**m, "params": list((m.get("params") or {}).items())[:20], "share": _percent(m["weight"]), "bar": bar}
+        {**m, "params": list((m.get("params") or {}).items())[:20], "share": percent(m["weight"]), "bar": bar}
         for m, bar in zip(members, bars, strict=True)
     ]
 
@@ -200,22 +250,20 @@ def _trials(leaderboard: Sequence[Facts], sign: float) -> list[dict[str, Any]]:
 
 
 def _confusion(facts: Facts | None) -> dict[str, Any] | None:
-    """Counts with the share of their row, which is also how dark they are; of many classes, what is confused most."""
+    """Counts with the share of their row, in tenths how dark they are; of many classes, what is confused most."""
     if not facts:
         return None
     classes, counts = facts["classes"], facts["counts"]
     rows = [
         {
             "label": label,
-            "cells": [
-                {"count": n, "share": _percent(n / total), "shade": round(0.62 * n / total, 3)} for n in of_class
-            ],
+            "cells": [{"count": n, "share": percent(n / total), "shade": math.ceil(10 * n / total)} for n in of_class],
         }
         for label, of_class in zip(classes, counts, strict=True)
         if (total := sum(of_class) or 1.0)
     ]
     errors = [
-        {"true": classes[i], "said": classes[j], "count": n, "share": _percent(n / (sum(of_class) or 1.0))}
+        {"true": classes[i], "said": classes[j], "count": n, "share": percent(n / (sum(of_class) or 1.0))}
         for i, of_class in enumerate(counts)
         for j, n in enumerate(of_class)
         if i != j and n > 0
@@ -270,7 +318,7 @@ def _columns(facts: Facts) -> list[dict[str, Any]]:
     return [
         {
             **column,
-            "missing": _percent(column["n_missing"] / n_rows) if column["n_missing"] else "",
+            "missing": percent(column["n_missing"] / n_rows) if column["n_missing"] else "",
             "ends": [_end(column["minimum"], column["edge"]), _end(column["maximum"], column["edge"])]
             if column["minimum"] is not None
             else None,
@@ -289,6 +337,23 @@ def _end(value: float, edge: str) -> Any:
         return value
 
 
+def _resources(facts: Facts) -> dict[str, Any] | None:
+    """What the fit used, and what its graph takes where that is known."""
+    used, measured = facts["resources"], facts["measured"]
+    if not used:
+        return None
+    peak, size = used["peak_memory_bytes"], (measured.get("sizes") or {}).get("model.onnx")
+    one_row = (measured.get("latency") or {}).get("one_row_p50_s")
+    return {
+        "seconds": facts["search"]["seconds"],
+        **{key: used[key] for key in ("cpu_seconds", "n_threads")},
+        "peak_mb": None if peak is None else peak / 1e6,
+        "graph_mb": None if size is None else size / 1e6,
+        "one_row_ms": None if one_row is None else one_row * 1e3,
+        "parity": (facts["graph"].get("parity") or {}).get("largest_difference"),
+    }
+
+
 def _timings(timings: Facts) -> list[dict[str, Any]]:
     stages = [(name, seconds) for name, seconds in timings.items() if name != "total"]
     bars = draw_bars([seconds for _, seconds in stages])
@@ -296,11 +361,3 @@ def _timings(timings: Facts) -> list[dict[str, Any]]:
         {"stage": name.replace("_", " "), "seconds": seconds, "bar": bar}
         for (name, seconds), bar in zip(stages, bars, strict=True)
     ]
-
-
-def _percent(share: float) -> str:
-    """A share for people, with a space that does not break."""
-    if 0 < share < 0.001:
-        return "< 0.1\u00a0%"
-    decimals = 0 if share >= 0.0995 or share == 0 else 1
-    return f"{100 * share:.{decimals}f}\u00a0%"

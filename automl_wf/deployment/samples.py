@@ -47,12 +47,15 @@ class Samples:
         How many of the rows are hostile.
     are_synthetic : bool
         Whether no row is a training row.
+    background : dict of str to list
+        Made-up cells by column, always: the rows that the service explains its predictions against.
     """
 
     rows: list[Row]
     expected: list[Row]
     n_hostile: int
     are_synthetic: bool
+    background: dict[str, list[Any]]
 
 
 def make_samples(subject: Subject, *, include_samples: bool) -> Samples:
@@ -75,11 +78,11 @@ def make_samples(subject: Subject, *, include_samples: bool) -> Samples:
     """
     rng = np.random.default_rng(0)
     cells = reference_cells(subject)
+    drawn = {c.name: _draw(c, cells[c.name], rng, subject) for c in subject.schema.columns}
     if include_samples:
         chosen = rng.choice(len(subject.reference), size=min(N_ROWS, len(subject.reference)), replace=False)
         rows = [{name: values[i] for name, values in cells.items()} for i in chosen]
     else:
-        drawn = {c.name: _draw(c, cells[c.name], rng, subject) for c in subject.schema.columns}
         rows = [dict(zip(drawn, row, strict=True)) for row in zip(*drawn.values(), strict=True)]
     hostile = _hostile_rows(subject, rows)
     rows = [*rows, *hostile]
@@ -87,7 +90,7 @@ def make_samples(subject: Subject, *, include_samples: bool) -> Samples:
         # Unknown categories are among the rows on purpose
         warnings.simplefilter("ignore", UnknownCategoryWarning)
         answers = subject.predict(rows_to_input(subject, rows))
-    return Samples(rows, word(answers, subject.classes), len(hostile), not include_samples)
+    return Samples(rows, word(answers, subject.classes), len(hostile), not include_samples, drawn)
 
 
 def word(answers: Mapping[str, NDArray[Any]], classes: Any) -> list[Row]:

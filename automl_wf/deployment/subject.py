@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -53,14 +54,23 @@ class Subject:
     evidence : mapping of str to ndarray
         Rows that `verify` computes figures from: "y" (codes, values or grades), "prediction" (out of fold:
         probabilities of shape (n, K), or values), "baseline" (likewise), "fold"; optionally "row" (position in X),
-        "weight", "group", "blend_weights", "members" (m, n, …). A row with NaN in "prediction" was never predicted out
-        of fold.
+        "weight", "group", "blend_weights", "members" (m, n, …), "candidates" (the model of each of these). A row with
+        NaN in "prediction" was never predicted out of fold.
     reference_y : ndarray or None
         Targets of the reference rows.
-    problem, data, search, blend, evaluation, interpretation, timings, environment, parameters : mapping
+    reference_rows : ndarray of int or None
+        Positions of the reference rows in X.
+    problem, data, search, analysis, blend, evaluation, interpretation : mapping
+        Facts of the stages in plain types; what the card reads of them is listed in `card.py`.
+    timings, environment, resources, parameters : mapping
         Facts of the stages in plain types; what the card reads of them is listed in `card.py`.
     features, leaderboard, decisions, findings : sequence of mapping
         One row per engineered feature, configuration, decision and finding.
+    stages : sequence of mapping
+        "stage", "lead", "support" and "seconds" of each of the eight.
+    call : mapping
+        How `fit` was called: "estimator" (name of its class), "groups" and "sample_weight" (whether they were given)
+        and "not_literal" (parameters that JSON cannot hold).
     drift : mapping
         {"features": …, "prediction": …} of config.json.
     categories : mapping of str to list of str
@@ -96,19 +106,24 @@ class Subject:
     reference: pd.DataFrame | NDArray[Any]
     evidence: Mapping[str, NDArray[Any]]
     reference_y: NDArray[Any] | None = None
+    reference_rows: NDArray[np.intp] | None = None
     problem: Facts = field(default_factory=dict)
     data: Facts = field(default_factory=dict)
     search: Facts = field(default_factory=dict)
+    analysis: Facts = field(default_factory=dict)
     blend: Facts = field(default_factory=dict)
     evaluation: Facts = field(default_factory=dict)
     interpretation: Facts = field(default_factory=dict)
     timings: Facts = field(default_factory=dict)
     environment: Facts = field(default_factory=dict)
+    resources: Facts = field(default_factory=dict)
     parameters: Facts = field(default_factory=dict)
     features: Sequence[Facts] = ()
     leaderboard: Sequence[Facts] = ()
     decisions: Sequence[Facts] = ()
     findings: Sequence[Facts] = ()
+    stages: Sequence[Facts] = ()
+    call: Facts = field(default_factory=dict)
     drift: Facts = field(default_factory=dict)
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
     limits: Facts = field(default_factory=dict)

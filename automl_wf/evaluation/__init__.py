@@ -46,6 +46,7 @@ from automl_wf.evaluation.scores import (
 from automl_wf.evaluation.shift import Shift, measure_shift, shift_findings
 from automl_wf.evaluation.slices import Slices
 from automl_wf.evaluation.stability import Stability
+from automl_wf.evaluation.thresholds import Thresholds, count_by_threshold
 
 __all__ = [
     "Evaluation",
@@ -85,6 +86,8 @@ class Evaluation:
         Regression only.
     queries : Queries or None
         Ranking only.
+    thresholds : Thresholds or None
+        Binary only: what deciding from another probability on would bring.
     lift_chart : LiftChart or None
         Binary only: cumulative gains, and lift by decile.
     percentage_error : PercentageError or None
@@ -117,6 +120,7 @@ class Evaluation:
     calibration: Calibration | None = None
     residuals: Residuals | None = None
     queries: Queries | None = None
+    thresholds: Thresholds | None = None
     lift_chart: LiftChart | None = None
     percentage_error: PercentageError | None = None
     business: BusinessValue | None = None
@@ -299,8 +303,11 @@ def evaluate(
             "roc": roc,
             "pr": pr,
             "calibration": calibrate(held, labels, scoring.pos_index),
-            "lift_chart": lift_chart(held, labels, scoring.pos_index) if task is Task.BINARY else None,
         }
+        if task is Task.BINARY:
+            costs = None if business is None or not isinstance(business.costs, Costs) else business.costs
+            facts["thresholds"] = count_by_threshold(held, labels, scoring.pos_index, costs)
+            facts["lift_chart"] = lift_chart(held, labels, scoring.pos_index)
     elif task is Task.REGRESSION:
         facts = {"residuals": summarise_residuals(held), "percentage_error": percentage_error(held)}
     else:

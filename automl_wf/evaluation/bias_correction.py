@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,97 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.metrics import Codes, Floats, Scoring
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidInput
-
-#: ``select(predictions, y, weight, group)`` → weights of shape (n_predictions,), summing to 1.
-Select = Callable[[Sequence[Floats], NDArray[Any], Floats | None, Codes | None], Floats]
+from automl_wf.model_selection.ensemble import Strategy, candidate_limit, combine, fit_strategy, member_limit
+from automl_wf.model_selection.postprocess import Postprocess, apply_temperature, fit_postprocess
 
 CONFIDENCE = 0.95
 #: From fewer bootstraps than this the interval is Student's, not their percentiles.
 MIN_FOR_PERCENTILES = 20
+#: Bootstraps for the percentiles, most of which only score what is chosen already.
+N_FOR_PERCENTILES = 250
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What was chosen among predictions.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_predictions,)
+        Not negative, summing to 1.
+    post : Postprocess, default: the identity
+        What is done to the weighted mean: temperature, shift, and what a class is decided on by.
+    """
+
+    weights: Floats
+    post: Postprocess = field(default_factory=Postprocess)
+
+
+#: ``select(predictions, y, weight, group)`` → what is chosen on these rows.
+Select = Callable[[Sequence[Floats], NDArray[Any], Floats | None, Codes | None], Chosen]
+
+
+def repeat_choice(
+    chosen: Chosen,
+    strategy: Strategy,
+    families: Sequence[str],
+    scoring: Scoring,
+    predictions: Sequence[Floats],
+    y: NDArray[Any],
+    weight: Floats | None = None,
+) -> Select:
+    """The choice that was made on all rows, as a function that makes it again on others.
+
+    Which of several predictions compete, their weights, temperature and threshold are all chosen again; the strategy
+    and the largest number of members stay. A threshold is not sought again with a scorer from outside METRICS, which
+    would have to be called a thousand times: the one chosen on all rows is used.
+
+    Parameters
+    ----------
+    chosen : Chosen
+        On all rows.
+    strategy : {"single", "voting", "blending", "stacking"}
+        How the weights were found.
+    families : sequence of str
+        Family of the model behind each prediction.
+    scoring : Scoring
+        What was optimised.
+    predictions : sequence of ndarray of shape (n_rows, n_classes) or (n_rows,)
+        Out-of-fold predictions of every configuration that competed.
+    y : ndarray of shape (n_rows,)
+        Class codes, values or grades.
+    weight : ndarray of shape (n_rows,) or None, default=None
+        Row weights.
+
+    Returns
+    -------
+    callable
+        ``select(predictions, y, weight, group)`` → Chosen.
+    """
+    limits = {"max_members": member_limit(len(y)), "max_candidates": candidate_limit(len(y))}
+    is_sought = _is_sought_again(chosen, scoring, predictions, y, weight)
+
+    def select(predictions: Sequence[Floats], y: Any, weight: Floats | None, group: Codes | None) -> Chosen:
+        weights = fit_strategy(strategy, predictions, y, weight, group, scoring, families, **limits)
+        if not is_sought:
+            return Chosen(weights, chosen.post)
+        mean = combine(predictions, weights)
+        return Chosen(weights, fit_postprocess(mean, y, weight, group, scoring, scoring.task, costs=scoring.costs))
+
+    return select
+
+
+def _is_sought_again(
+    chosen: Chosen, scoring: Scoring, predictions: Sequence[Floats], y: NDArray[Any], weight: Floats | None
+) -> bool:
+    """Whether temperature and threshold move the score, and can be sought in milliseconds."""
+    if not scoring.task.is_classification:
+        return False
+    if scoring.needs == "label":
+        return scoring.metric is not None and scoring.task is Task.BINARY
+    plain = combine(predictions, chosen.weights)
+    scores = [scoring(y, p, weight) for p in (plain, apply_temperature(plain, 2.0))]
+    return abs(scores[1] - scores[0]) > 1e-9 * max(1.0, abs(scores[0]))
 
 
 @dataclass(frozen=True)
@@ -50,6 +134,8 @@ class HonestScore:
         Rows resampled.
     confidence : float
         Of the interval.
+    n_scored : int
+        Further bootstraps, for the ends of the interval: what was chosen already was scored in them, nothing chosen.
     """
 
     value: float | None
@@ -59,6 +145,7 @@ class HonestScore:
     n_skipped: int = 0
     n_rows: int = 0
     confidence: float = CONFIDENCE
+    n_scored: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -87,8 +174,16 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Drawn:
-    scores: Floats
+    """Scores out of the bag, one per bootstrap; `of_chosen_further` is of bootstraps in which nothing was chosen.
+
+    Of what was chosen in the bag, and of what was chosen on all rows.
+    """
+
+    in_bag: Floats
+    of_chosen: Floats
+    of_chosen_further: Floats
     n_skipped: int
+    n_scored: int
     out_of_bag_share: float
 
 
@@ -104,7 +199,8 @@ def bias_corrected(
     seed: int,
     budget: Budget,
     max_rows: int = 5000,
-    chosen: Floats | None = None,
+    chosen: Chosen | None = None,
+    n_draws: tuple[int, int] | None = None,
 ) -> HonestScore:
     """Score of the choice among many predictions, as it will be on new rows (BBC-CV).
 
@@ -113,8 +209,8 @@ def bias_corrected(
     predictions : sequence of ndarray of shape (n_rows, n_classes) or (n_rows,)
         Out-of-fold predictions of every configuration that competed.
     select : callable
-        ``select(predictions, y, weight, group)`` → weights over the predictions; their weighted mean is scored. It is
-        called again in each bootstrap, on the rows drawn (repeated as often as they were drawn).
+        ``select(predictions, y, weight, group)`` → Chosen; the weighted mean, temperature and threshold applied, is
+        scored. It is called again in each bootstrap, on the rows drawn, weighted by how often they were.
     scoring : Scoring
         Greater is better.
     y : ndarray of shape (n_rows,)
@@ -128,10 +224,12 @@ def bias_corrected(
     budget : Budget
         Asked before each bootstrap; what was done until then counts, and is counted.
     max_rows : int, default=5000
-        The bootstrap uses a random subset of this size (whole groups) of longer data. The optimism found there is then
-        taken off the score of all rows.
-    chosen : ndarray of shape (n_predictions,) or None, default=None
+        The bootstrap uses a random subset of this size (whole groups) of longer data.
+    chosen : Chosen or None, default=None
         What `select` chose on all rows, where that is known already.
+    n_draws : (int, int) or None, default=None
+        Draw exactly so often, whatever comes of it: `n_bootstraps` and `n_skipped` of an earlier score together, and
+        its `n_scored`, repeat it, however it ended.
 
     Returns
     -------
@@ -145,97 +243,160 @@ def bias_corrected(
 
     Notes
     -----
-    The value is the mean of the out-of-bag scores. Their percentiles are too far apart for an interval of that mean: a
-    share f of the rows (about 0.368) drawn without replacement from n has a mean whose variance is (1 - f) / f times
-    that of all n rows, 1.72 times. Deviations from the mean are therefore multiplied by sqrt(f / (1 - f)), about 0.76:
-    without it a 95 % interval was seen to cover 98.5 %.
+    **Value.** In each bootstrap what was chosen in the bag and what was chosen on all rows are scored on the same rows
+    out of the bag [1]_; the mean difference is added to the score of the latter on all rows. For a metric that is a
+    mean over rows this is the mean of the out-of-bag scores without most of their Monte Carlo error; for one that is
+    not (a root, an F1) it does not carry the bias of few rows.
+
+    **Long data.** What a choice among equals gains from luck falls with the root of the number of rows, among unequals
+    faster: what was found on a subset is multiplied by the root of its share, which errs on the careful side.
+
+    **Interval.** A share f of the rows (about 0.368) drawn without replacement from n has a mean whose variance is
+    (1 - f) / f times that of all n rows, 1.72 times. Deviations of the out-of-bag scores from their mean are therefore
+    multiplied by sqrt(f / (1 - f)), about 0.76: without it a 95 % interval was seen to cover 98.5 %. Their shape is
+    that of what was chosen on all rows in many bags, their spread that of what was chosen in the bag.
 
     References
     ----------
-    I. Tsamardinos, E. Greasidou and G. Borboudakis, Bootstrapping the out-of-sample predictions for efficient and
-    accurate cross-validation, Machine Learning 107, 2018.
+    .. [1] I. Tsamardinos, E. Greasidou and G. Borboudakis, Bootstrapping the out-of-sample predictions for efficient
+       and accurate cross-validation, Machine Learning 107, 2018.
     """
     everything = _Rows(y, weight, group, tuple(predictions))
     rng = np.random.default_rng(seed)
-    best_of_n = _score(everything, select, everything, scoring, chosen)
-    subset = everything if len(y) <= max_rows else everything.at(sample_rows(len(y), group, max_rows, rng))
-    drawn = _draw(subset, select, scoring, n_bootstraps, budget, rng)
-    n_done, n_rows = len(drawn.scores), len(subset.y)
-    if n_done < 2 or best_of_n is None:
-        nothing = float("nan") if best_of_n is None else best_of_n
-        return HonestScore(None, None, n_done, nothing, drawn.n_skipped, n_rows)
-    centre = float(drawn.scores.mean())
-    value = centre
-    if subset is not everything:
-        apparent = _score(subset, select, subset, scoring)
-        value = best_of_n if apparent is None else best_of_n + centre - apparent
-    scale = np.sqrt(drawn.out_of_bag_share / (1 - drawn.out_of_bag_share) * n_rows / len(y))
-    interval = _interval(value, (drawn.scores - centre) * scale, scoring)
-    return HonestScore(value, interval, n_done, best_of_n, drawn.n_skipped, n_rows)
+    if chosen is None:
+        chosen = _choose(everything, select, scoring)
+    best_of_n = None if chosen is None else _score(chosen, everything, scoring)
+    subset = everything
+    if len(y) > max_rows:
+        subset = everything.at(sample_rows(len(y), group, max_rows, rng))
+        chosen = _choose(subset, select, scoring)
+    n_rows = len(subset.y)
+    if chosen is None or best_of_n is None:
+        return HonestScore(None, None, 0, float("nan") if best_of_n is None else best_of_n, 0, n_rows)
+    drawn = _draw(subset, select, scoring, chosen, n_bootstraps, budget, rng, n_draws)
+    n_done = len(drawn.in_bag)
+    if n_done < 2:
+        return HonestScore(None, None, n_done, best_of_n, drawn.n_skipped, n_rows)
+    root = float(np.sqrt(n_rows / len(y)))
+    loss = float(np.mean(drawn.in_bag - drawn.of_chosen))
+    value = float(np.clip(best_of_n + root * loss, *scoring.bounds))
+    interval = _interval(value, drawn, root, scoring)
+    return HonestScore(value, interval, n_done, best_of_n, drawn.n_skipped, n_rows, n_scored=drawn.n_scored)
 
 
-def _interval(value: float, deviations: Floats, scoring: Scoring) -> tuple[float, float]:
+def _interval(value: float, drawn: _Drawn, root: float, scoring: Scoring) -> tuple[float, float]:
     tails = np.array([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    if len(deviations) >= MIN_FOR_PERCENTILES:
-        low, high = np.quantile(deviations, tails)
+    f = drawn.out_of_bag_share
+    scale = root * np.sqrt(f / (1 - f))
+    spread = drawn.of_chosen.std()
+    if len(drawn.in_bag) < MIN_FOR_PERCENTILES or spread == 0:
+        low, high = stdtrit(len(drawn.in_bag) - 1, tails) * drawn.in_bag.std(ddof=1) * scale
     else:
-        low, high = stdtrit(len(deviations) - 1, tails) * deviations.std(ddof=1)
+        scores = np.concatenate([drawn.of_chosen, drawn.of_chosen_further])
+        deviations = (scores - scores.mean()) * drawn.in_bag.std() / spread * scale
+        # Weibull's positions: a new draw lies beyond them as often as it should, however many draws there are.
+        low, high = np.quantile(deviations, tails, method="weibull")
     return max(value + float(low), scoring.bounds[0]), min(value + float(high), scoring.bounds[1])
 
 
 def _draw(
-    rows: _Rows, select: Select, scoring: Scoring, n_bootstraps: int, budget: Budget, rng: np.random.Generator
+    rows: _Rows,
+    select: Select,
+    scoring: Scoring,
+    chosen: Chosen,
+    n_bootstraps: int,
+    budget: Budget,
+    rng: np.random.Generator,
+    n_draws: tuple[int, int] | None,
 ) -> _Drawn:
     """Scores of as many bootstraps as the time allows; those without a score are drawn again, within reason."""
     units = Units.of(len(rows.y), rows.group)
-    scores: list[float] = []
+    table: list[tuple[float, float]] = []
+    further: list[float] = []
     shares: list[float] = []
     n_skipped = 0
+    longest = 0.0
+
+    def is_wanted() -> bool:
+        if n_draws is not None:
+            return len(table) + n_skipped < n_draws[0]
+        return len(table) < n_bootstraps and n_skipped < n_bootstraps and budget.left() > longest
+
     with warnings.catch_warnings():
         # Small samples without some class are expected here: they are counted, not announced one by one.
         warnings.simplefilter("ignore", UserWarning)
-        longest = 0.0
-        while len(scores) < n_bootstraps and n_skipped < n_bootstraps and budget.left() > longest:
+        while is_wanted():
             start = time.perf_counter()
-            in_bag, in_group, out_of_bag = units.draw(rng)
-            score = None
-            if len(out_of_bag):
-                score = _score(rows.take(in_bag, in_group), select, rows.at(out_of_bag), scoring)
-            if score is None:
+            drawn = units.draw(rng)
+            outside = rows.at(units.others(drawn))
+            again = _choose(_in_bag(rows, units, drawn, scoring), select, scoring)
+            in_bag = None if again is None else _score(again, outside, scoring)
+            of_chosen = _score(chosen, outside, scoring)
+            if in_bag is None or of_chosen is None:
                 n_skipped += 1
             else:
-                scores.append(score)
-                shares.append(len(out_of_bag) / len(rows.y))
+                table.append((in_bag, of_chosen))
+                shares.append(len(outside.y) / len(rows.y))
             longest = max(longest, time.perf_counter() - start) if budget.is_limited else 0.0
-    return _Drawn(np.array(scores), n_skipped, float(np.mean(shares)) if shares else 0.0)
+        n_wanted, n_scored = max(N_FOR_PERCENTILES - len(table), 0) if len(table) >= MIN_FOR_PERCENTILES else 0, 0
+        if n_draws is not None:
+            n_wanted = n_draws[1]
+        while n_scored < n_wanted and (n_draws is not None or not budget.is_over()):
+            score = _score(chosen, rows.at(units.others(units.draw(rng))), scoring)
+            further += [] if score is None else [score]
+            n_scored += 1
+    pairs = np.array(table, dtype=np.float64).reshape(-1, 2)
+    return _Drawn(
+        in_bag=pairs[:, 0],
+        of_chosen=pairs[:, 1],
+        of_chosen_further=np.array(further),
+        n_skipped=n_skipped,
+        n_scored=n_scored,
+        out_of_bag_share=float(np.mean(shares)) if shares else 0.0,
+    )
 
 
-def _score(
-    selected_on: _Rows, select: Select, scored_on: _Rows, scoring: Scoring, chosen: Floats | None = None
-) -> float | None:
-    """Select on some rows, score on others; None where the rows do not define the score."""
-    if scoring.task.is_classification and min(_n_present(selected_on.y), _n_present(scored_on.y)) < 2:
+def _in_bag(rows: _Rows, units: Units, drawn: NDArray[np.intp], scoring: Scoring) -> _Rows:
+    """Rows drawn: each once, weighted by how often, so that no fold within the choice has copies of another's rows.
+
+    Repeated where a scorer of the user's own knows no weights.
+    """
+    if scoring.metric is None and not scoring.takes_weight:
+        return rows.take(*units.bag(drawn))
+    counts = np.bincount(drawn, minlength=len(units))
+    present = np.flatnonzero(counts)
+    bag = rows.at(units.rows(present))
+    times = np.repeat(counts[present], units.sizes[present]).astype(np.float64)
+    return replace(bag, weight=times if bag.weight is None else bag.weight * times)
+
+
+def _choose(rows: _Rows, select: Select, scoring: Scoring) -> Chosen | None:
+    """None where the rows do not define a score to choose by."""
+    if scoring.task.is_classification and _n_present(rows.y) < 2:
         return None
-    if chosen is None:
-        chosen = select(selected_on.predictions, selected_on.y, selected_on.weight, selected_on.group)
-    group = scored_on.group if scoring.task is Task.RANKING else None
     try:
-        score = scoring(scored_on.y, blend(scored_on.predictions, chosen), scored_on.weight, group)
+        return select(rows.predictions, rows.y, rows.weight, rows.group)
+    except InvalidInput:
+        raise
+    except ValueError:
+        # How scorers of scikit-learn's say that a class is missing from the rows drawn.
+        return None
+
+
+def _score(chosen: Chosen, rows: _Rows, scoring: Scoring) -> float | None:
+    """None where the rows do not define the score."""
+    if len(rows.y) == 0 or (scoring.task.is_classification and _n_present(rows.y) < 2):
+        return None
+    group = rows.group if scoring.task is Task.RANKING else None
+    prediction = chosen.post.apply(combine(rows.predictions, chosen.weights))
+    try:
+        score = scoring(rows.y, prediction, rows.weight, group, threshold=chosen.post.rule)
     except InvalidInput:
         raise
     except ValueError:
         # How scorers of scikit-learn's say that a class is missing from the rows drawn.
         return None
     return score if np.isfinite(score) else None
-
-
-def blend(predictions: Sequence[Floats], weights: Floats) -> Floats:
-    """Weighted mean of predictions of equal shape; the weights sum to 1, those of 0 cost nothing."""
-    members = np.flatnonzero(weights)
-    mean: Floats = predictions[members[0]] * weights[members[0]]
-    for member in members[1:]:
-        mean = mean + predictions[member] * weights[member]
-    return mean
 
 
 def _n_present(y: NDArray[Any]) -> int:
@@ -280,14 +441,20 @@ class Units:
         found: NDArray[np.intp] = self.order[firsts + np.arange(len(firsts))]
         return found
 
-    def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.intp], Codes | None, NDArray[np.intp]]:
-        """Rows in the bag, their groups (each draw its own), rows out of it."""
-        n_units = len(self)
-        drawn = rng.integers(0, n_units, n_units)
-        is_out = np.ones(n_units, dtype=bool)
+    def draw(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """As many units as there are, with replacement."""
+        return rng.integers(0, len(self), len(self))
+
+    def bag(self, drawn: NDArray[np.intp]) -> tuple[NDArray[np.intp], Codes | None]:
+        """Rows of units drawn, and their groups (each draw its own)."""
+        group = np.repeat(np.arange(len(drawn)), self.sizes[drawn]) if self.is_grouped else None
+        return self.rows(drawn), group
+
+    def others(self, drawn: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Rows of the units that were not drawn."""
+        is_out = np.ones(len(self), dtype=bool)
         is_out[drawn] = False
-        group = np.repeat(np.arange(n_units), self.sizes[drawn]) if self.is_grouped else None
-        return self.rows(drawn), group, self.rows(np.flatnonzero(is_out))
+        return self.rows(np.flatnonzero(is_out))
 
 
 def sample_rows(n_rows: int, group: Codes | None, max_rows: int, rng: np.random.Generator) -> NDArray[np.intp]:

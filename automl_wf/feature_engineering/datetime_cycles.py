@@ -115,12 +115,13 @@ class DatetimeCycles(FeatureTransformer[Times]):
         self.cycles_ = [tuple(name for name in _CYCLES if name in chosen) for chosen in parts]
         self.has_weekend_ = ["is_weekend" in chosen for chosen in parts]
         self.pairs_ = column_pairs(n_columns, self.max_pairs)
-        self.scaler_ = NumericScaler().fit(self._durations(block))
+        self.scaler_ = NumericScaler().fit(self.durations(block))
         n_cyclic = 2 * sum(len(cycles) for cycles in self.cycles_) + sum(self.has_weekend_)
         self.n_features_out_ = n_cyclic + self.scaler_.n_features_out_
         return self
 
-    def _durations(self, block: Times) -> Numbers:
+    def durations(self, block: Times) -> Numbers:
+        """Elapsed days and differences, of shape (n_rows, n_columns + n_pairs); missing instants make NaN."""
         n_columns = block.shape[1]
         durations = np.empty((len(block), n_columns + len(self.pairs_)), order="F")
         for j in range(n_columns):
@@ -144,7 +145,7 @@ class DatetimeCycles(FeatureTransformer[Times]):
                 out[:, k] = values["is_weekend"]
                 k += 1
             out[is_missing, start:k] = 0.0
-        self.scaler_.write(self._durations(block), out[:, k:])
+        self.scaler_.write(self.durations(block), out[:, k:])
 
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """Named `<column>_<part>_sin`, `<column>_<part>_cos`, `<column>_is_weekend`, `<column>_days` and so on."""

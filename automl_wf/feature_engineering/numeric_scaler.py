@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -66,19 +66,29 @@ class NumericScaler(FeatureTransformer[Numbers]):
         -------
         NumericScaler
         """
-        n_columns = block.shape[1]
-        gaps, learnt = [], np.zeros((6, n_columns))
         seen = block[draw_rows(len(block), _MOST_ROWS, 0)] if len(block) > _MOST_ROWS else block
-        for j in range(n_columns):
-            is_missing = np.isnan(seen[:, j])
-            n_missing = int(is_missing.sum())
-            values = seen[~is_missing, j] if n_missing else seen[:, j]
-            learnt[:, j] = _learn_column(values, n_missing, self.tail, self.max_skewness).row()
-            if n_missing or (seen is not block and np.isnan(block[:, j]).any()):
+        return self.fit_samples(_sample(seen[:, j], block[:, j]) for j in range(block.shape[1]))
+
+    def fit_samples(self, samples: Iterable[tuple[Numbers, float, bool]]) -> Self:
+        """Learn from values that stand for the columns.
+
+        Parameters
+        ----------
+        samples : iterable of (ndarray of shape (n_values,), float, bool)
+            Per column, values that are not missing, the share of its rows that is, and whether it has an indicator.
+
+        Returns
+        -------
+        NumericScaler
+        """
+        gaps, learnt = [], []
+        for j, (values, share_missing, has_gaps) in enumerate(samples):
+            learnt.append(_learn_column(values, share_missing, self.tail, self.max_skewness).row())
+            if has_gaps:
                 gaps.append(j)
-        self.fill_, self.lower_, self.upper_, self.unit_, self.center_, self.scale_ = learnt
+        self.fill_, self.lower_, self.upper_, self.unit_, self.center_, self.scale_ = np.array(learnt).reshape(-1, 6).T
         self.gaps_ = np.array(gaps, dtype=np.int64)
-        self.n_features_out_ = n_columns + len(gaps)
+        self.n_features_out_ = len(learnt) + len(gaps)
         return self
 
     def write(self, block: Numbers, out: Numbers) -> None:
@@ -109,6 +119,13 @@ class NumericScaler(FeatureTransformer[Numbers]):
         return f"{filled}, minus {self.center_[j]:.6g}, divided by {self.scale_[j]:.6g}"
 
 
+def _sample(seen: Numbers, column: Numbers) -> tuple[Numbers, float, bool]:
+    is_missing = np.isnan(seen)
+    n_missing = int(is_missing.sum())
+    has_gaps = n_missing > 0 or (len(seen) < len(column) and bool(np.isnan(column).any()))
+    return seen[~is_missing] if n_missing else seen, n_missing / max(len(seen), 1), has_gaps
+
+
 @dataclass(frozen=True)
 class _Scaling:
     fill: float
@@ -122,7 +139,7 @@ class _Scaling:
         return self.fill, self.lower, self.upper, self.unit, self.center, self.scale
 
 
-def _learn_column(values: Numbers, n_missing: int, tail: float, max_skewness: float) -> _Scaling:
+def _learn_column(values: Numbers, share: float, tail: float, max_skewness: float) -> _Scaling:
     if not len(values):
         return _Scaling(0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
     values = np.clip(values, -_LARGEST, _LARGEST)
@@ -137,7 +154,6 @@ def _learn_column(values: Numbers, n_missing: int, tail: float, max_skewness: fl
     filled = np.array([fill])
     if unit:
         values, filled = _signed_log(values, unit), _signed_log(filled, unit)
-    share = n_missing / (n_missing + len(values))
     center = (1 - share) * float(values.mean()) + share * float(filled[0])
     variance = (1 - share) * float(np.square(values - center).mean()) + share * (float(filled[0]) - center) ** 2
     return _Scaling(fill, lower, upper, unit, center, float(np.sqrt(variance)))

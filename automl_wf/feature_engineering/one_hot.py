@@ -51,18 +51,39 @@ class OneHot(FeatureTransformer[Sequence[Strings]]):
         -------
         OneHot
         """
-        learnt = [self._common_levels(column) for column in block]
-        self.indices_ = [{level: i for i, level in enumerate(levels)} for levels, _ in learnt]
-        self.has_rare_ = [has_rare for _, has_rare in learnt]
+        counted = []
+        for column in block:
+            counts = np.bincount(column.codes, minlength=len(column.levels))
+            counted.append({str(column.levels[i]): int(counts[i]) for i in np.flatnonzero(counts)})
+        return self.fit_counts(counted, len(block[0].codes) if len(block) else 0)
+
+    def fit_counts(self, counted: Sequence[dict[str, int]], n_rows: int) -> Self:
+        """Find the common levels among counted ones; rows that are not counted have rare ones.
+
+        Parameters
+        ----------
+        counted : sequence of dict
+            Per column, level → rows.
+        n_rows : int
+            All rows.
+
+        Returns
+        -------
+        OneHot
+        """
+        common = [self._common_levels(counts, n_rows) for counts in counted]
+        self.indices_ = [{level: i for i, level in enumerate(levels)} for levels in common]
+        self.has_rare_ = [
+            bool(levels) and sum(counts[level] for level in levels) < n_rows
+            for levels, counts in zip(common, counted, strict=True)
+        ]
         self.n_features_out_ = sum(self.widths)
         return self
 
-    def _common_levels(self, column: Strings) -> tuple[list[str], bool]:
-        min_rows = max(3, math.ceil(len(column.codes) / 1000)) if self.min_rows is None else self.min_rows
-        counts = np.bincount(column.codes, minlength=len(column.levels))
-        ranked = sorted((-int(counts[i]), str(column.levels[i])) for i in np.flatnonzero(counts >= max(min_rows, 1)))
-        common = sorted(level for _, level in ranked[: self.max_levels])
-        return common, bool(common) and len(common) < int((counts > 0).sum())
+    def _common_levels(self, counts: dict[str, int], n_rows: int) -> list[str]:
+        min_rows = max(3, math.ceil(n_rows / 1000)) if self.min_rows is None else self.min_rows
+        ranked = sorted((-n, level) for level, n in counts.items() if n >= max(min_rows, 1))
+        return sorted(level for _, level in ranked[: self.max_levels])
 
     @property
     def widths(self) -> list[int]:

@@ -35,7 +35,8 @@ _MAX_WORDS = 500
 #: Bins of each number in the piecewise view, features it may have for them, and cells of all rows.
 _MAX_BINS, _MAX_RAMPS, _MAX_RAMP_CELLS = 8, 600, 40_000_000
 _ROWS_AT_ONCE, _ROWS_OF_PART = 1 << 12, 1 << 15
-_CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
+#: What a view without features holds.
+CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +222,7 @@ class Recipe:
         """
         steps = tuple(step.fit(table, y, weight, seed) for step in self.steps)
         features = [f for step in steps for f in step.transformer.features(step.names)]
-        return FittedView(self.name, steps, unique_features(features or [_CONSTANT]), self.order, self.anchor)
+        return FittedView(self.name, steps, unique_features(features or [CONSTANT]), self.order, self.anchor)
 
     def fit_transform(
         self,

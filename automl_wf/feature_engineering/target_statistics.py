@@ -106,22 +106,40 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
         weights = unit_weights(weight, len(y))
         self.targets_ = choose_targets(y, weights, self.n_classes, self.max_classes)
         targets = self._indicators(y)
-        self.prior_ = weights @ targets / weights.sum()
-        self.indices_ = [{level: i for i, level in enumerate(seen_levels(column))} for column in block]
-        self.tables_ = [
-            self._table(look_up(column, index, 0), len(index), targets, weights)
-            for column, index in zip(block, self.indices_, strict=True)
+        indices = [{level: i for i, level in enumerate(seen_levels(column))} for column in block]
+        sums = [
+            _sums_per_code(look_up(column, index, 0), len(index) + 1, targets, weights)
+            for column, index in zip(block, indices, strict=True)
         ]
+        return self.fit_sums(indices, sums, self.targets_, weights @ targets / weights.sum())
+
+    def fit_sums(
+        self, indices: Sequence[dict[str, int]], sums: Sequence[Numbers], targets: tuple[int, ...], prior: Numbers
+    ) -> Self:
+        """Learn from sums per level, which several tables may have added up.
+
+        Parameters
+        ----------
+        indices : sequence of dict
+            Per column, level → row of its sums.
+        sums : sequence of ndarray of shape (n_levels + 1, n_targets + 1)
+            Per column, sums of the targets and of the weights; the last row, of unseen levels, is 0.
+        targets : tuple of int
+            The classes that have a column.
+        prior : ndarray of shape (n_targets,)
+            Weighted means over all rows.
+
+        Returns
+        -------
+        TargetStatistics
+        """
+        self.targets_, self.prior_, self.indices_ = targets, prior, list(indices)
+        self.tables_ = [np.hstack([self._smooth(s[:, :-1], s[:, -1:]), np.log1p(s[:, -1:])]) for s in sums]
         self.n_features_out_ = len(self.tables_) * (len(self.targets_) + 1)
         return self
 
     def _indicators(self, y: NDArray[Any]) -> Numbers:
         return target_columns(y, self.n_classes, self.targets_)
-
-    def _table(self, codes: NDArray[np.int64], n_levels: int, targets: Numbers, weights: Numbers) -> Numbers:
-        sums = _sums_per_code(codes, n_levels + 1, targets, weights)
-        means = self._smooth(sums[:, :-1], sums[:, -1:])
-        return np.hstack([means, np.log1p(sums[:, -1:])])
 
     def _smooth(self, sums: Numbers, totals: Numbers) -> Numbers:
         rows = totals + self.smoothing
@@ -152,13 +170,23 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
         width = len(self.targets_) + 1
         for j, (column, index) in enumerate(zip(block, self.indices_, strict=True)):
             codes = look_up(column, index, 0)
-            out[:, j * width : (j + 1) * width - 1] = self._cross_fit(codes, len(index), parts, targets, weights)
+            sums = sums_per_part(codes, len(index), parts, self.n_folds, targets, weights)
+            out[:, j * width : (j + 1) * width - 1] = self.cross_fitted(sums, parts, codes)
 
-    def _cross_fit(
-        self, codes: NDArray[np.int64], n_levels: int, parts: NDArray[np.int64], targets: Numbers, weights: Numbers
-    ) -> Numbers:
-        sums = _sums_per_code(parts * n_levels + codes, self.n_folds * n_levels, targets, weights)
-        sums = sums.reshape(self.n_folds, n_levels, -1)
+    def cross_fitted(self, sums: Numbers, parts: NDArray[np.int64], codes: NDArray[np.int64]) -> Numbers:
+        """Means that do not know the rows of their own part.
+
+        Parameters
+        ----------
+        sums : ndarray of shape (n_folds, n_levels, n_targets + 1)
+            What `sums_per_part` returned, or what it returned for several tables, added up.
+        parts, codes : ndarray of shape (n_rows,)
+            Part and level of each row.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_targets)
+        """
         # Adding up the other parts, not subtracting the own one: what cancels would leave a trace of the own target.
         others = np.stack([np.delete(sums, k, axis=0).sum(axis=0) for k in range(self.n_folds)])
         means = self._smooth(others[:, :, :-1], others[:, :, -1:])
@@ -183,6 +211,18 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
             formula = f"logarithm of 1 plus the number of training rows of the same {name}"
             found.append(Feature(f"{name}_log_count", "statistic", (name,), formula))
         return found
+
+
+def sums_per_part(
+    codes: NDArray[np.int64],
+    n_levels: int,
+    parts: NDArray[np.int64],
+    n_parts: int,
+    targets: Numbers,
+    weights: Numbers,
+) -> Numbers:
+    """Sums of targets and weights per part and level, of shape (n_parts, n_levels, n_targets + 1)."""
+    return _sums_per_code(parts * n_levels + codes, n_parts * n_levels, targets, weights).reshape(n_parts, n_levels, -1)
 
 
 def _sums_per_code(codes: NDArray[np.int64], n_codes: int, targets: Numbers, weights: Numbers) -> Numbers:

@@ -8,8 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.linalg import cho_factor, cho_solve
+from sklearn.linear_model import ridge_regression
 
 from automl_wf.core.table import Strings
 from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
@@ -24,6 +23,9 @@ from automl_wf.feature_engineering.cross_fit import (
 )
 from automl_wf.feature_engineering.word_weights import weighted_words
 from automl_wf.feature_engineering.words import learn_words, on_grid, word_matrix
+
+#: Relative residual at which the regression is solved.
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         Classes of y (codes 0 … K-1); 1 for values and grades.
     alpha : float, default=1.0
         Penalty.
-    min_rows : int, default=3
+    min_rows : int, default=2
         Training rows that a word must occur in.
-    max_words : int, default=1000
+    max_words : int, default=3000
         Words of each column.
-    max_pairs : int, default=400
+    max_pairs : int, default=1500
         Pairs of neighbouring words of each column, which count like words.
     n_folds : int, default=5
         Parts for cross-fitting.
@@ -88,9 +90,9 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         self,
         n_classes: int = 1,
         alpha: float = 1.0,
-        min_rows: int = 3,
-        max_words: int = 1000,
-        max_pairs: int = 400,
+        min_rows: int = 2,
+        max_words: int = 3000,
+        max_pairs: int = 1500,
         n_folds: int = 5,
         max_classes: int = 12,
         random_state: int = 0,
@@ -156,21 +158,15 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         if not index:
             return [np.zeros((0, targets.shape[1]))] * n_parts
         X = weighted_words(column.levels, index, squares)
-        n_levels = len(column.levels)
-        products = []
-        for part in range(n_parts):
-            rows = np.flatnonzero(parts == part)
-            codes = column.codes[rows]
-            mass = np.bincount(codes, weights=weights[rows], minlength=n_levels)
-            sums = [np.bincount(codes, weights=weights[rows] * z[rows], minlength=n_levels) for z in targets.T]
-            gram = (X.T @ sparse.diags(mass) @ X).toarray()
-            products.append((gram, X.T @ np.column_stack(sums)))
         points = []
         for part in range(n_parts):
-            others = [p for i, p in enumerate(products) if i != part] or products
-            gram = sum(gram for gram, _ in others) + self.alpha * np.eye(len(index))
-            slopes = cho_solve(cho_factor(gram, lower=True), sum(moment for _, moment in others))
-            points.append(on_grid(slopes * np.sqrt(squares)[:, None]))
+            is_other = parts != part if n_parts > 1 else np.ones(len(parts), dtype=bool)
+            mass, means = _by_level(column, weights * is_other, targets)
+            held = np.flatnonzero(mass)
+            slopes = ridge_regression(
+                X[held], means[held], self.alpha, sample_weight=mass[held], solver="sparse_cg", tol=_TOLERANCE
+            )
+            points.append(on_grid(np.atleast_2d(slopes).T * np.sqrt(squares)[:, None]))
         return points
 
     def write(self, block: Sequence[Strings], out: Numbers) -> None:
@@ -225,6 +221,14 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
             formula = f"number of different words of {name} among the {int(words.are_single.sum())} common ones"
             found.append(Feature(f"{name}_word_count", "word", (name,), formula))
         return found
+
+
+def _by_level(column: Strings, weights: Numbers, targets: Numbers) -> tuple[Numbers, Numbers]:
+    """Weight of each text, of shape (n_levels,), and the mean targets of its rows, of shape (n_levels, n_targets)."""
+    n_levels = len(column.levels)
+    mass: Numbers = np.bincount(column.codes, weights=weights, minlength=n_levels).astype(np.float64)
+    sums = [np.bincount(column.codes, weights=weights * z, minlength=n_levels) for z in targets.T]
+    return mass, np.column_stack(sums) / np.where(mass == 0.0, 1.0, mass)[:, None]
 
 
 def _scores(levels: NDArray[np.object_], words: _Words) -> Numbers:

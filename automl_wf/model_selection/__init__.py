@@ -151,7 +151,7 @@ def _names_and_own(
     names, own = [], []
     held: dict[str, Mapping[str, Any]] = {}
     for entry in estimators:
-        is_pair = isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[0], str)
+        is_pair = isinstance(entry, (tuple, list)) and len(entry) == 2 and isinstance(entry[0], str)
         if isinstance(entry, str):
             names.append(entry)
         elif is_pair and isinstance(entry[1], Mapping):

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -189,7 +189,33 @@ class LightGBM(BoostedLearner):
             empty = 0
             if not watch.goes_on(None if watched is None else self._loss(booster)):
                 break
-        text = booster.model_to_string(num_iteration=-1)
+        self._keep(booster.model_to_string(num_iteration=-1))
+
+    def fit_elsewhere(self, code: TargetCode, start: _Matrix, grow: Callable[[Mapping[str, Any]], str]) -> LightGBM:
+        """Fit by somebody else's hands, on rows that are not here.
+
+        Parameters
+        ----------
+        code : TargetCode
+            How the target was encoded.
+        start : ndarray of shape (n_raw,)
+            Raw scores of the best constant prediction.
+        grow : callable
+            Given LightGBM's parameters, grows trees and returns LightGBM's own description of them.
+
+        Returns
+        -------
+        LightGBM
+            This learner, fitted.
+        """
+        self._n_threads, self.target_, self.start_ = 1, code, start
+        self._keep(grow(self._lightgbm_options(None)))
+        self._n_rounds = self._n_grown
+        return self
+
+    def _keep(self, text: str) -> None:
+        from lightgbm import Booster
+
         self.booster_ = Booster(model_str=text)
         self.leaves_per_tree_ = tuple(int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
 
@@ -198,7 +224,7 @@ class LightGBM(BoostedLearner):
         _, _, value, is_higher_better = booster.eval_valid()[0][:4]
         return 1.0 - float(value) if is_higher_better else float(value)
 
-    def _lightgbm_options(self, train: Sample) -> dict[str, Any]:
+    def _lightgbm_options(self, train: Sample | None) -> dict[str, Any]:
         fixed = {
             "verbosity": -1,
             "num_threads": self._n_threads,
@@ -206,7 +232,7 @@ class LightGBM(BoostedLearner):
             "deterministic": True,
             "force_col_wise": True,
         }
-        if self.task is Task.RANKING:
+        if self.task is Task.RANKING and train is not None:
             return {**self._options(), **fixed, **self._ranking_options(train)}
         options = {**self._options(), **fixed, "objective": self._objective("regression", "binary", "multiclass")}
         if self.target_.n_raw > 1:
@@ -453,10 +479,7 @@ def _dataset(
 
     # Either memory order is read as it is; another one would be copied by LightGBM.
     X = sample.X if sample.X.flags.f_contiguous or sample.X.flags.c_contiguous else np.ascontiguousarray(sample.X)
-    columns = [j for j in sample.categorical if bool((X[:, j] < 0).any())]
-    if columns:
-        X = X.copy(order="K")
-        X[:, columns] = np.where(X[:, columns] < 0, np.nan, X[:, columns])
+    X = without_negative_codes(X, sample.categorical)
     if grades is not None:
         y = np.clip(np.searchsorted(grades, sample.y, side="right") - 1, 0, None)
     data = Dataset(
@@ -469,6 +492,15 @@ def _dataset(
         params={"verbosity": -1, "feature_pre_filter": False, "data_random_seed": 1, "num_threads": 1, **binning},
     )
     return data.construct()
+
+
+def without_negative_codes(X: _Matrix, categorical: Sequence[int]) -> _Matrix:
+    """Unknown categories as missing cells; X itself where there are none."""
+    columns = [j for j in categorical if bool((X[:, j] < 0).any())]
+    if columns:
+        X = X.copy(order="K")
+        X[:, columns] = np.where(X[:, columns] < 0, np.nan, X[:, columns])
+    return X
 
 
 def _query_sizes(sample: Sample) -> NDArray[np.int64]:

@@ -36,7 +36,8 @@ MIN_WEIGHT = 0.05
 Floats = NDArray[np.float64]
 Weights = NDArray[np.float64]
 
-_SMALL_DATA, _SMALL_DATA_CANDIDATES = 500, 5
+#: The best so many models are candidates for a blend: on fewer rows than these, and on others.
+_SMALL_DATA, _SMALL_DATA_CANDIDATES, CANDIDATES = 500, 5, 30
 _VOTERS = 3
 _PATIENCE = 5
 _FULL_ROUNDS, _SHORTLIST = 2, 12
@@ -329,10 +330,11 @@ def fit_strategy(
     *,
     rounds: int = 25,
     max_members: int | None = None,
+    max_candidates: int | None = None,
 ) -> Weights:
     """Weights by one strategy: what `choose_blend` fits, and what the honest score repeats inside its bootstrap.
 
-    On fewer than 500 rows only the best five models are candidates; one with infinite or missing predictions never is.
+    A model with infinite or missing predictions is never a candidate.
 
     Parameters
     ----------
@@ -352,6 +354,8 @@ def fit_strategy(
         Rounds of the greedy selection.
     max_members : int or None
         Largest number of different models.
+    max_candidates : int or None
+        The best so many models are candidates; None: by the number of rows (`candidate_limit`).
 
     Returns
     -------
@@ -366,10 +370,11 @@ def fit_strategy(
     chosen = [i for i, p in enumerate(predictions) if np.isfinite(p).all()]
     if not chosen:
         raise InvalidInput(f"None of the {len(predictions)} models has finite predictions: there is nothing to blend.")
-    if strategy == "single" or (len(y) < _SMALL_DATA and len(chosen) > _SMALL_DATA_CANDIDATES):
+    limit = 1 if strategy == "single" else max_candidates or candidate_limit(len(y))
+    if strategy == "single" or len(chosen) > limit:
         evidence = _Evidence(tuple(predictions[i] for i in chosen), y, weight, group, scoring)
         ranking = np.argsort(-evidence.thinned().scores(), kind="stable")
-        chosen = sorted(chosen[i] for i in ranking[: 1 if strategy == "single" else _SMALL_DATA_CANDIDATES])
+        chosen = sorted(chosen[i] for i in ranking[:limit])
     kept = [predictions[i] for i in chosen]
     weights = np.zeros(len(predictions))
     if len(kept) == 1:
@@ -490,6 +495,22 @@ def member_limit(n_rows: int) -> int:
     """
     rows, models = np.log(np.array(_MEMBER_LIMIT, dtype=np.float64)).T
     return round(math.exp(float(np.interp(math.log(max(n_rows, 1)), rows, models))))
+
+
+def candidate_limit(n_rows: int) -> int:
+    """How many of the best models compete for a place in the blend.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows with out-of-fold predictions.
+
+    Returns
+    -------
+    int
+        5 on fewer than 500 rows, else 30.
+    """
+    return _SMALL_DATA_CANDIDATES if n_rows < _SMALL_DATA else CANDIDATES
 
 
 def combine(predictions: Sequence[Floats], weights: Weights) -> Floats:

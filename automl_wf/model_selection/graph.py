@@ -18,10 +18,18 @@ from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import NotExportable
 from automl_wf.feature_engineering.view_onnx import emit_view
-from automl_wf.model_selection import boosting_onnx, linear_onnx, neural_onnx, sampling_onnx, trees_onnx
+from automl_wf.model_selection import (
+    boosting_onnx,
+    histogram_trees_onnx,
+    linear_onnx,
+    neural_onnx,
+    sampling_onnx,
+    trees_onnx,
+)
 from automl_wf.model_selection.boosting import CatBoost, LightGBM, XGBoost
 from automl_wf.model_selection.conformal_onnx import emit_conformal
 from automl_wf.model_selection.ensemble import Blend, Member
+from automl_wf.model_selection.histogram_trees import HistogramTrees
 from automl_wf.model_selection.linear import Baseline, LinearLearner
 from automl_wf.model_selection.neural import MLP
 from automl_wf.model_selection.postprocess_onnx import (
@@ -45,6 +53,7 @@ EMITTERS: dict[type, Any] = {
     LightGBM: boosting_onnx.emit,
     XGBoost: boosting_onnx.emit,
     CatBoost: boosting_onnx.emit,
+    HistogramTrees: histogram_trees_onnx.emit,
     MLP: neural_onnx.emit,
 }
 

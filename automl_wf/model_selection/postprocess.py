@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from automl_wf.core.costs import Costs, DecisionRule, UnitCosts
-from automl_wf.core.metrics import Scoring, cost_scoring, decide
+from automl_wf.core.metrics import TIE, Scoring, cost_scoring, decide
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
 
@@ -30,6 +30,7 @@ __all__ = [
     "fit_temperature",
     "fit_threshold",
     "scoring_rows",
+    "threshold_scores",
 ]
 
 #: Probabilities below this are raised to it before a logarithm is taken, here and in the ONNX graph.
@@ -253,12 +254,17 @@ def fit_postprocess(
         temperature = temperature if after >= before - 1e-9 * abs(before) else 1.0
     post = Postprocess(temperature=temperature)
     proba = post.apply(prediction)
-    is_affordable = max_calls is None or max_calls >= (_BLOCKS + 1) * _MAX_THRESHOLDS
+    is_affordable = threshold_is_affordable(max_calls)
     if isinstance(costs, Costs):
         post = _decide_by_costs(post, proba, y, weight, group, scoring, costs, is_affordable)
     elif task is Task.BINARY and scoring.needs == "label" and is_affordable:
         post = replace(post, threshold=fit_threshold(proba, y, weight, group, scoring))
     return _with_residuals(post, 1.0 - proba[np.arange(len(y)), y], weight)
+
+
+def threshold_is_affordable(max_calls: int | None) -> bool:
+    """Whether a threshold can be sought with so many calls of the metric; None: as many as it takes."""
+    return max_calls is None or max_calls >= (_BLOCKS + 1) * _MAX_THRESHOLDS
 
 
 def apply_temperature(proba: Floats, temperature: float) -> Floats:
@@ -356,19 +362,67 @@ def fit_threshold(
     weight = _scaled(weight, factor, rows)
     proba, y, group = proba[rows], y[rows], None if group is None else group[rows]
 
-    def score(threshold: float | None, at: NDArray[np.intp]) -> float:
-        return scoring(y[at], proba[at], _at(weight, at), _at(group, at), threshold=threshold)
+    def scores(thresholds: Floats, at: NDArray[np.intp]) -> Floats:
+        if scoring.metric is not None:
+            return threshold_scores(scoring, y[at], proba[at], _at(weight, at), thresholds)
+        given = (y[at], proba[at], _at(weight, at), _at(group, at))
+        return np.array([scoring(*given, threshold=float(t)) for t in thresholds])
 
     block = _blocks(y, group)
     gains = []
     for b in range(_BLOCKS):
         train, test = np.flatnonzero(block != b), np.flatnonzero(block == b)
         if len(test) and len(train):
-            gains.append(score(_best_threshold(proba[train, 1], train, score, default), test) - score(None, test))
+            best = _best_threshold(proba[train, 1], train, scores, default)
+            usual = scoring(y[test], proba[test], _at(weight, test), _at(group, test))
+            gains.append(float(scores(np.array([best]), test)[0]) - usual)
     if not _is_gain(gains):
         return None
-    best = _best_threshold(proba[:, 1], np.arange(len(y)), score, default)
+    best = _best_threshold(proba[:, 1], np.arange(len(y)), scores, default)
     return None if best == default else best
+
+
+def threshold_scores(
+    scoring: Scoring, y: NDArray[Any], proba: Floats, weight: Floats | None, thresholds: Floats
+) -> Floats:
+    """Scores of many thresholds at once: a metric of two classes sees nothing but the four cells of the confusion.
+
+    Parameters
+    ----------
+    scoring : Scoring
+        A metric of METRICS, or of costs, on labels.
+    y : ndarray of shape (n_rows,)
+        Class codes 0 and 1.
+    proba : ndarray of shape (n_rows, 2)
+        Probabilities.
+    weight : ndarray of shape (n_rows,) or None
+        Sample weights.
+    thresholds : ndarray of shape (n_thresholds,)
+        On the probability of class 1.
+
+    Returns
+    -------
+    ndarray of shape (n_thresholds,)
+        Greater is better; what `scoring` gives for each of them.
+
+    Raises
+    ------
+    TypeError
+        The scorer is not one of METRICS.
+    """
+    if scoring.metric is None:
+        raise TypeError(f"{scoring.name} has no metric that takes weights by draw: call it for each threshold")
+    order = np.argsort(proba[:, 1], kind="stable")
+    n_below = np.searchsorted(proba[order, 1], thresholds - TIE)
+    mass = np.ones(len(y)) if weight is None else weight[order]
+    # Sums over the rows below each threshold, by true class.
+    below = np.stack([np.append(0.0, np.cumsum(mass * (y[order] == k)))[[*n_below, len(y)]] for k in (0, 1)])
+    cells = np.concatenate([below[:, :-1], below[:, -1:] - below[:, :-1]]).T
+    truth, decided = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    if scoring.pos_index == 0:
+        truth, decided = 1 - truth, 1 - decided
+    values = np.asarray(scoring.metric.evaluate(truth, decided, np.maximum(cells, 0.0)), dtype=np.float64)
+    return values if scoring.greater_is_better else -values
 
 
 def fit_shift(prediction: Floats, y: Floats, weight: Floats | None, costs: UnitCosts) -> float:
@@ -497,15 +551,15 @@ def _decide_by_costs(
 
 
 def _best_threshold(
-    p1: Floats, at: NDArray[np.intp], score: Callable[[float | None, NDArray[np.intp]], float], default: float
+    p1: Floats, at: NDArray[np.intp], scores: Callable[[Floats, NDArray[np.intp]], Floats], default: float
 ) -> float:
     distinct = np.unique(p1)
     if len(distinct) > _MAX_THRESHOLDS:
         distinct = np.unique(np.quantile(p1, np.linspace(0.0, 1.0, _MAX_THRESHOLDS)))
     candidates = np.append((distinct[1:] + distinct[:-1]) / 2.0, default)
     candidates = candidates[np.argsort(np.abs(candidates - default), kind="stable")]
-    scores = np.nan_to_num([score(float(t), at) for t in candidates], nan=-np.inf)
-    return float(candidates[np.argmax(scores >= scores.max() - 1e-12)])
+    found = np.nan_to_num(scores(candidates, at), nan=-np.inf)
+    return float(candidates[np.argmax(found >= found.max() - 1e-12)])
 
 
 def _blocks(y: NDArray[Any], group: NDArray[np.int64] | None) -> NDArray[np.intp]:

@@ -75,13 +75,7 @@ def read_target(y: Any, task: str, n_rows: int, owner: str) -> Target:
         y is missing, of another length, has several columns, gaps, infinities, one class only, or text where numbers
         are needed.
     """
-    values, name = _as_vector(y, owner)
-    if len(values) != n_rows:
-        raise InvalidTarget(
-            f"Found input variables with inconsistent numbers of samples: [{n_rows}, {len(values)}]. "
-            "X and y must have one entry per row each."
-        )
-    _check_gaps(values)
+    values, name = _read_vector(y, n_rows, owner)
     findings: tuple[Finding, ...] = ()
     if task == "auto":
         family, findings = _infer_family(values)
@@ -90,6 +84,31 @@ def read_target(y: Any, task: str, n_rows: int, owner: str) -> Target:
     if family == "classification":
         return _classes(values, name, findings)
     return Target(Task(family), _numbers(values, family), None, name, findings)
+
+
+def read_labels(y: Any, n_rows: int, owner: str) -> NDArray[Any]:
+    """Labels as they are told apart, for rows that are only a part of the table: one class is enough.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_rows,)
+        Classes.
+    n_rows : int
+        Rows of X.
+    owner : str
+        Name of what asks, for messages.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Text as objects, numbers or booleans.
+
+    Raises
+    ------
+    InvalidTarget
+        y is missing, of another length, has several columns or gaps, or its labels are no classes.
+    """
+    return _plain_labels(_read_vector(y, n_rows, owner)[0])
 
 
 def encode_labels(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
@@ -120,6 +139,17 @@ def encode_labels(y: Any, classes: NDArray[Any]) -> NDArray[np.int64]:
     return np.array([place[v] for v in values], dtype=np.int64)
 
 
+def _read_vector(y: Any, n_rows: int, owner: str) -> tuple[NDArray[Any], str]:
+    values, name = _as_vector(y, owner)
+    if len(values) != n_rows:
+        raise InvalidTarget(
+            f"Found input variables with inconsistent numbers of samples: [{n_rows}, {len(values)}]. "
+            "X and y must have one entry per row each."
+        )
+    _check_gaps(values)
+    return values, name
+
+
 def _as_vector(y: Any, owner: str) -> tuple[NDArray[Any], str]:
     if y is None:
         raise InvalidTarget(f"{owner} requires y to be passed, but the target y is None.")
@@ -142,7 +172,7 @@ def _as_vector(y: Any, owner: str) -> tuple[NDArray[Any], str]:
             "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples,), "
             "for example using ravel().",
             DataConversionWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         values = values.ravel()
     if values.ndim != 1:
@@ -200,12 +230,7 @@ def _check_no_dates(values: NDArray[Any]) -> None:
 
 
 def _classes(values: NDArray[Any], name: str, findings: tuple[Finding, ...]) -> Target:
-    if values.dtype == object:
-        values = _plain(values)
-    try:
-        check_classification_targets(values)
-    except (TypeError, ValueError) as error:
-        raise InvalidTarget(str(error)) from None
+    values = _plain_labels(values)
     classes, codes = np.unique(values, return_inverse=True)
     if len(classes) < 2:
         raise InvalidTarget(
@@ -214,6 +239,16 @@ def _classes(values: NDArray[Any], name: str, findings: tuple[Finding, ...]) -> 
         )
     task = Task.BINARY if len(classes) == 2 else Task.MULTICLASS
     return Target(task, codes.astype(np.int64), classes, name, findings)
+
+
+def _plain_labels(values: NDArray[Any]) -> NDArray[Any]:
+    if values.dtype == object:
+        values = _plain(values)
+    try:
+        check_classification_targets(values)
+    except (TypeError, ValueError) as error:
+        raise InvalidTarget(str(error)) from None
+    return values
 
 
 def _plain(values: NDArray[np.object_]) -> NDArray[Any]:

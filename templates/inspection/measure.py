@@ -7,6 +7,7 @@ peak memory of the process in bytes.
 import importlib.util
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,11 @@ def seconds(call):
 
 
 def peak_memory():
+    # The kernel's own figure for this program: getrusage would count what the process that started it had, too
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    if found:
+        return int(found[1]) * 1024
     try:
         import resource
     except ImportError:

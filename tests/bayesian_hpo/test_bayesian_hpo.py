@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from automl_wf.bayesian_hpo import Configuration, SearchRules, Tuning, _finish, tune
+from automl_wf.bayesian_hpo import Configuration, SearchRules, Tuning, _finish, train, tune
 from automl_wf.core.budget import Budget
 from automl_wf.exceptions import WorkflowError
 from automl_wf.model_selection.ensemble import ScoreScale
@@ -18,7 +18,8 @@ BASELINE = Configuration("mean", {}, "baseline")
 
 def run(objective: Any, *params: dict[str, Any], seconds: float | None = None, **options: Any) -> Tuning:
     portfolio = [BASELINE, *(Configuration("guess", p, "portfolio") for p in params)]
-    return tune(
+    budget = Budget(seconds)
+    training = train(
         objective.cache,
         objective.task,
         1,
@@ -26,12 +27,11 @@ def run(objective: Any, *params: dict[str, Any], seconds: float | None = None, *
         objective.specs,
         portfolio,
         SearchRules(None, len(portfolio), asks=False),
-        budget=Budget(seconds),
-        reserve=0.0,
+        budget=budget,
         seed=0,
         n_jobs=1,
-        **options,
     )
+    return tune(training, budget=budget, reserve=0.0, **options)
 
 
 def test_models_that_err_in_opposite_directions_are_blended(objective_of: Any) -> None:

@@ -122,9 +122,9 @@ def test_time_for_the_metric_is_kept(objective_of: Any) -> None:
     objective = objective_of(12, 3)
     assert objective.scoring_s == 0.0
     objective.score_time_s = 2.0
-    assert objective.scoring_s == 14.0
+    assert objective.scoring_s == 8.0
     trial = objective(Configuration("guess", {"error": 1.0}, "portfolio"), 0, budget=Budget(100.0))
-    assert trial.learners[0].seconds_ == pytest.approx((100.0 - 14.0) / 3, rel=0.01)
+    assert trial.learners[0].seconds_ == pytest.approx((100.0 - 8.0) / 3, rel=0.01)
 
 
 def test_a_view_that_takes_more_than_its_share_is_not_tried_on(objective_of: Any, monkeypatch: Any) -> None:

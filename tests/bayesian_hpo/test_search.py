@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from automl_wf.bayesian_hpo.objective import Configuration, Trial
 from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
 from automl_wf.core.budget import Budget
 from automl_wf.core.search_space import Float
+from automl_wf.core.spread import Outcome, Workers, _outcome
 from automl_wf.core.tasks import Task
 from automl_wf.model_selection.base import Learner, ModelSpec
 
@@ -126,9 +128,9 @@ def test_failures_and_undefined_scores_are_never_the_best(objective_of: Any) -> 
 
 def test_pruned_trials_tell_the_surrogate_what_their_folds_scored() -> None:
     configuration = Configuration("guess", {}, "asked")
-    assert search._loss(Trial(0, configuration, "ok", score=-0.5)) == 0.5
-    assert search._loss(Trial(0, configuration, "pruned", fold_scores=(-2.0, -3.0, math.nan))) == 2.5
-    assert math.isnan(search._loss(Trial(0, configuration, "failed", fold_scores=(-2.0,))))
+    assert search.loss_of(Trial(0, configuration, "ok", score=-0.5)) == 0.5
+    assert search.loss_of(Trial(0, configuration, "pruned", fold_scores=(-2.0, -3.0, math.nan))) == 2.5
+    assert math.isnan(search.loss_of(Trial(0, configuration, "failed", fold_scores=(-2.0,))))
 
 
 def test_a_trial_goes_on_unless_it_is_behind_the_worst_fold_of_the_best() -> None:
@@ -168,3 +170,52 @@ def test_boosting_that_was_cut_short_early_is_followed_by_faster_boosting() -> N
     assert paced("boosting", 0.05, cut(0.05, 600)) == 0.05
     assert paced("boosting", 0.05, cut(0.05, 200, is_cut_short=False)) == 0.05
     assert paced("net", 0.05, cut(0.05, 200)) == 0.05
+
+
+class Elsewhere(Workers):
+    """Two workers of which nothing is seen but what they are handed; their memory is their own."""
+
+    def __init__(self) -> None:
+        super().__init__(None, 2)
+        self.n_calls: list[int] = []
+
+    def count(self) -> int:
+        return 2
+
+    def run(self, calls: Any) -> list[Outcome]:
+        self.n_calls.append(len(calls))
+        work = pickle.loads(self._payload)
+        return [_outcome(work, call) for call in calls]
+
+
+@pytest.mark.parametrize("n_rows", [12, 3_000])
+def test_what_is_fitted_ahead_on_workers_decides_nothing(objective_of: Any, n_rows: int) -> None:
+    # Behind the first guess, which is the best of the portfolio, are hopeless ones, a failing one and one like it.
+    errors = [{"error": e} for e in (1.0, 2.5, 2.0, 1.01)]
+    portfolio = [Configuration("guess", p, "portfolio") for p in (*errors, {"fails": True})]
+    rules = SearchRules(14, 99, asks=True)
+    alone = run(objective_of(n_rows, 3), [BASELINE, *portfolio], rules)
+    workers = Elsewhere()
+    objective = objective_of(n_rows, 3)
+    objective.workers = workers
+    workers.send(objective._fit)
+    spread = run(objective, [BASELINE, *portfolio], rules)
+    for ours, theirs in zip(spread.trials, alone.trials, strict=True):
+        assert (ours.configuration, ours.status, ours.reason) == (theirs.configuration, theirs.status, theirs.reason)
+        assert ours.fold_scores == theirs.fold_scores
+        assert ours.fit_time_s > 0
+    assert [t.status for t in alone.trials].count("failed") == 1
+    assert ("pruned" in [t.status for t in alone.trials]) == (n_rows == 3_000)
+    # Few rows: all folds of all six at once. Many: the first two of two at a time, and the rest of the promising ones.
+    assert workers.n_calls[0] == (6 * 3 if n_rows == 12 else 2 * 2)
+    assert not objective._ahead
+
+
+def test_ahead_of_the_clock_only_as_much_as_there_are_workers(objective_of: Any) -> None:
+    workers = Elsewhere()
+    objective = objective_of(12, 3)
+    objective.workers = workers
+    workers.send(objective._fit)
+    record = run(objective, [BASELINE, *GUESSES], SearchRules(None, 4, asks=False), seconds=30.0)
+    assert [t.status for t in record.trials] == ["ok"] * 4
+    assert workers.n_calls == [3, 3, 3, 3]

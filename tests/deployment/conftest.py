@@ -116,7 +116,7 @@ def make_subject(number: str = "x", text: str = "place", **changes: Any) -> Subj
         environment=describe_environment(),
         features=[{"name": number, "kind": "numeric", "parents": [number], "formula": "as it is"}],
         leaderboard=[{"rank": 1, "name": "logistic", "score": 0.8, "status": "ok"}],
-        decisions=[{"stage": "prepare_data", "decision": "4 folds", "reason": "40 rows"}],
+        decisions=[{"stage": "data_preparation", "decision": "4 folds", "reason": "40 rows", "fact": "40 rows"}],
         findings=[
             {
                 "code": "tiny_data",

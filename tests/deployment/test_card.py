@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from automl_wf.deployment.card import OWNER_FIELDS, SECTIONS, build_card, facts_of, owner_info, plain, render_card
+from automl_wf.deployment.card import (
+    OWNER_FIELDS,
+    SECTIONS,
+    build_card,
+    facts_of,
+    owner_info,
+    plain,
+    render_card,
+    render_problem_statement,
+)
 from automl_wf.deployment.evidence import FIGURES
 from automl_wf.deployment.render import NEEDED, template_root
 from automl_wf.deployment.subject import Subject
@@ -94,7 +103,7 @@ def test_hostile_names_stay_names(make: Callable[..., Subject]) -> None:
     start, front, body = hostile.split("---\n", 2)
     assert start == ""
     matter = yaml.safe_load(front)
-    assert matter["license"] == HOSTILE
+    assert (matter["license"], matter["license_name"]) == ("other", HOSTILE)
     assert matter["model-index"][0]["name"] == HOSTILE
     assert "<script>" not in body
     assert "\n---" not in body
@@ -105,11 +114,13 @@ def test_hostile_names_stay_names(make: Callable[..., Subject]) -> None:
 
 def test_tables_have_as_many_cells_as_headings(make: Callable[..., Subject]) -> None:
     page = render_card(card_of(make(number=HOSTILE)))
-    width = None
+    width, before = None, ""
     for line in page.splitlines():
+        is_first, before = not before, line
         if not line.startswith("|"):
             width = None
             continue
+        assert width is not None or is_first, f"{line} belongs to the paragraph before it"
         n_cells = len(re.findall(r"(?<!\\)\|", line))
         assert width in (None, n_cells), line
         width = n_cells
@@ -122,6 +133,87 @@ def test_front_matter_for_the_hub(subject: Subject) -> None:
     assert matter["metrics"][0] == result["metrics"][0]["type"] == "roc_auc"
     assert {m["name"]: m["value"] for m in result["metrics"]}["accuracy"] == 0.75
     assert "license" not in matter
+    assert card_of(subject, {"licence": "MIT"})["front_matter"]["license"] == "mit"
+
+
+@pytest.mark.parametrize("licence", [None, "Apache-2.0", "our own terms"])
+def test_front_matter_has_what_the_hub_requires(subject: Subject, licence: str | None) -> None:
+    yaml = pytest.importorskip("yaml")
+    page = render_card(card_of(subject, {"licence": licence}))
+    start, front, body = page.split("---\n", 2)
+    matter = yaml.safe_load(front)
+    assert (start, body.lstrip().startswith("# ")) == ("", True)
+    assert isinstance(matter["library_name"], str)
+    assert all(isinstance(tag, str) for tag in [*matter["tags"], *matter["metrics"]])
+    (entry,) = matter["model-index"]
+    (result,) = entry["results"]
+    assert isinstance(entry["name"], str)
+    assert {"type"} <= set(result["task"])
+    assert {"type", "name"} <= set(result["dataset"])
+    assert result["metrics"]
+    assert all(isinstance(m["type"], str) and isinstance(m["value"], float) for m in result["metrics"])
+    assert matter.get("license") == {None: None, "Apache-2.0": "apache-2.0"}.get(licence, "other")
+
+
+def test_a_reader_with_a_minute_is_answered_first(subject: Subject) -> None:
+    page = render_card(card_of(subject, {"purpose": "to try it out"}))
+    minute = page[page.index("## In one minute") : page.index("## About this card")]
+    assert "A binary model that predicts answer (no, yes) from 2 columns, made from\n40 rows" in minute
+    assert "What for: to try it out. Not for: [More Information Needed]." in minute
+    assert re.search(
+        r"ROC AUC 0\.75 on new rows \(greater is better\), 95 % interval .* baseline 0\.5: better than the baseline",
+        minute,
+    )
+    assert "The score is not corrected for the choice among many configurations." in minute
+    assert "Nothing serious was found" in minute
+    assert "error slices were not looked for" in minute
+    assert "not the same bit by bit: it is not recorded how fit was called" in minute
+    anchors = {
+        re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([\w-]+)\)", minute)) <= anchors
+
+
+def test_the_agents_of_each_stage_are_on_the_card(make: Callable[..., Subject]) -> None:
+    stages = [{"stage": "evaluation", "lead": "ML Engineer", "support": "Statistical Analyst", "seconds": 1.5}]
+    page = render_card(card_of(make(stages=stages)))
+    assert "| evaluation | ML Engineer | Statistical Analyst | 1.5 |" in page
+
+
+def test_the_problem_statement_says_all_that_stage_1_asks_for(make: Callable[..., Subject]) -> None:
+    bare = render_problem_statement(card_of(make()))
+    headings = re.findall(r"^## (.*)$", bare, re.MULTILINE)
+    assert headings == [
+        "Objectives", "The machine learning problem", "Metric", "Baseline", "Success criteria", "Constraints",
+        "Timeline", "Resources", "Decisions taken before any model was fitted",
+    ]  # fmt: skip
+    sections = re.split(r"^## .*$", bare, flags=re.MULTILINE)[1:]
+    assert all(section.strip() for section in sections)
+    assert f"- **Objectives:** {NEEDED}" in bare
+    assert "None were given" in bare
+    criterion = {
+        "name": "score", "label": "ROC AUC", "wanted": 0.7, "is_at_least": True, "unit": "", "measured": None,
+        "interval": None, "verdict": "not judged yet",
+    }  # fmt: skip
+    subject = make(
+        problem={
+            "scoring": "roc_auc",
+            "baseline": "class frequencies",
+            "constraints": {"time_budget": 60.0, "score": 0.7},
+        },
+        parameters={"scoring": "roc_auc", "n_jobs": 2},
+        search={"n_trials": 2, "time_budget": 60.0, "n_iter": None, "seconds": 2.5},
+        resources={"n_threads": 2, "peak_memory_bytes": 10**9},
+    )
+    subject.evaluation["criteria"] = [criterion]
+    full = render_problem_statement(card_of(subject, {"objectives": "fewer lost customers", "owner": "Ada"}))
+    assert "- **Objectives:** fewer lost customers *(by owner)*" in full
+    assert "the user asked for it (`scoring`)" in full
+    assert "| ROC AUC | 0.7 | yes | 0.75 |" in full
+    assert "- **Seconds planned for the fit:** 60." in full
+    assert "| Seconds of the fit | 60 | 2.5 |" in full
+    assert "| Bytes of memory | – | 1,000,000,000 |" in full
+    assert "4 folds (40 rows)" in full
 
 
 def test_the_card_never_judges(subject: Subject) -> None:

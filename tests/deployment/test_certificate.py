@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from automl_wf.deployment import Package, verify
-from automl_wf.deployment.certificate import NAME, _against_baseline, certify, digest
+from automl_wf.deployment.card import against_baseline
+from automl_wf.deployment.certificate import NAME, certify, digest
 from automl_wf.deployment.evidence import Evidence
-from automl_wf.deployment.verify import _check_certificate
+from automl_wf.deployment.verify import _check_made_again
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_a_changed_result_is_found(copy: Path) -> None:
     content = read(copy)
     content["checks"][0]["facts"]["value"] = 0.99
     (copy / NAME).write_text(json.dumps(content))
-    (check,) = _check_certificate(copy)
+    check = _check_made_again(Evidence(copy), NAME)
     assert check.status == "wrong"
     assert "0.99 is stated, 0.75 was found" in check.reason
 
@@ -64,14 +65,14 @@ def test_other_rows_are_found(copy: Path) -> None:
         arrays = dict(archive)
     arrays["fold"] = arrays["fold"][::-1]
     np.savez_compressed(copy / "model/evidence.npz", **arrays)
-    (check,) = _check_certificate(copy)
+    check = _check_made_again(Evidence(copy), NAME)
     assert check.status == "wrong"
     assert "rows.sha256.fold" in check.reason
 
 
 def test_rubbish_is_a_finding(copy: Path) -> None:
     (copy / NAME).write_text("rubbish")
-    (check,) = _check_certificate(copy)
+    check = _check_made_again(Evidence(copy), NAME)
     assert (check.status, "cannot be made again" in check.reason) == ("wrong", True)
 
 
@@ -95,4 +96,4 @@ def test_digests_are_of_cells() -> None:
 )
 def test_results_in_words(low: Any, high: Any, baseline: float, greater: bool, words: str) -> None:
     row = {"low": low, "high": high, "baseline": baseline, "greater_is_better": greater}
-    assert _against_baseline(row) == words
+    assert against_baseline(row) == words

@@ -16,8 +16,8 @@ from automl_wf.core.frame import learn_schema
 from automl_wf.deployment import Package
 from automl_wf.deployment.comparison import compare_packages, worse_slices
 from automl_wf.deployment.manifest import write_manifest
-from automl_wf.deployment.registry import Registry, changed_input, identity
-from automl_wf.exceptions import InvalidInput, PackageError
+from automl_wf.deployment.registry import Registry, Trial, changed_input, identity
+from automl_wf.exceptions import InvalidInput, InvalidParameter, PackageError
 
 CLASSES, EFFECTS = np.array(["no", "yes"], dtype=object), {"North": 0.3, "South": -0.2}
 
@@ -70,6 +70,49 @@ def test_promote_and_roll_back(champion: Path, challenger: Path, tmp_path: Path)
     assert registry.promote(challenger, force="again").version == "v3"
     assert registry.history[-1].reason == "forced: again"
     assert registry.versions == ("v1", "v2", "v3")
+
+
+def test_a_version_is_tried_beside_the_current_one(champion: Path, challenger: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    with pytest.raises(PackageError, match="promote one first"):
+        registry.try_out(challenger)
+    registry.promote(champion)
+    event = registry.try_out(challenger)
+    assert (event.action, event.version, event.before) == ("shadow", "v2", "v1")
+    assert (registry.current, registry.trial) == ("v1", Trial("v2", "shadow", 0.0))
+    with pytest.raises(PackageError, match="was not compared"):
+        registry.try_out(registry.path("v2"), share=0.1)
+    undecided = decided(registry.path("v1"), registry.path("v2"), "undecided")
+    assert registry.try_out(registry.path("v2"), undecided, share=0.1).version == "v2"
+    assert registry.versions == ("v1", "v2")
+    assert json.loads((registry.folder / "routing.json").read_text()) == {
+        "challenger": "v2",
+        "mode": "split",
+        "share": 0.1,
+    }
+    ended = registry.rollback("enough seen")
+    assert (ended.action, ended.version, registry.current, registry.trial) == ("end", "v1", "v1", None)
+    registry.try_out(registry.path("v2"), force="I know", share=0.5)
+    assert registry.promote(registry.path("v2"), force="it won").version == "v2"
+    assert (registry.current, registry.trial) == ("v2", None)
+    assert [e.action for e in registry.history] == ["promote", "shadow", "split", "end", "split", "promote"]
+    assert registry.rollback().version == "v1"
+
+
+def test_what_may_not_be_tried(champion: Path, challenger: Path, tmp_path: Path) -> None:
+    registry = Registry(tmp_path / "registry")
+    registry.promote(champion)
+    for share in (0.0, 1.0, -0.5, 2.0):
+        with pytest.raises(InvalidParameter, match="share must be"):
+            registry.try_out(challenger, share=share)
+    with pytest.raises(PackageError, match="says 'keep'"):
+        registry.try_out(challenger, decided(registry.path(), challenger, "keep"), share=0.1)
+    with pytest.raises(PackageError, match="serves already"):
+        registry.try_out(registry.path("v1"))
+    change_json(challenger / "model/config.json", classes=["no", "maybe"])
+    with pytest.raises(PackageError, match="classes differ"):
+        registry.try_out(challenger)
+    assert (registry.trial, registry.versions) == (None, ("v1",))
 
 
 def test_what_may_not_be_promoted(champion: Path, challenger: Path, tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import pytest
 from jinja2 import nodes
 
 from automl_wf.core.frame import learn_schema
+from automl_wf.deployment.overview import arrange_overview, weak_spots
 from automl_wf.deployment.render import environment, number, template_root
 from automl_wf.deployment.report import MAX_COLUMNS, MAX_TRIALS, N_OPEN_TRIALS, arrange, write_report
 from automl_wf.deployment.subject import Subject
@@ -23,7 +27,7 @@ from automl_wf.estimator import WorkflowEstimator
 from automl_wf.exceptions import PackageError, PackageExists
 
 HOSTILE = 'x"></td><script>alert(1)</script><img src=http://e.vil/ onerror=alert(1)>{{ 7*7 }}\u202e&amp;\n'
-VOID = {"meta"}
+VOID = {"meta", "input"}
 
 
 class Page(HTMLParser):
@@ -64,6 +68,11 @@ class Page(HTMLParser):
         return {tag for tag, _ in self.tags}
 
 
+def hash_of(text: str) -> str:
+    """How a policy names an inline script or style."""
+    return "sha256-" + b64encode(sha256(text.encode()).digest()).decode()
+
+
 def page_of(subject: Subject, folder: Path) -> Page:
     return Page(write_report(subject, folder / "report.html").read_text(encoding="utf-8"))
 
@@ -95,17 +104,22 @@ def test_the_page_of_a_fit_is_whole_and_asks_for_nothing(fitted: tuple[str, Work
     _, _, text = fitted
     page = Page(text)
     assert len(text.encode()) < 1_000_000
-    policy = [a["content"] or "" for t, a in page.tags if t == "meta" and "http-equiv" in a]
-    assert policy == [
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-    ]
-    assert not page.names() & {"script", "link", "img", "iframe", "object", "embed", "form", "base"}
+    (policy,) = (a["content"] or "" for t, a in page.tags if t == "meta" and "http-equiv" in a)
+    script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    style = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    assert len(script) == len(style) == 1
+    assert policy == (
+        f"default-src 'none'; script-src '{hash_of(script[0])}'; style-src '{hash_of(style[0])}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    assert {a.get("type") for t, a in page.tags if t == "script"} <= {None, "application/json"}
+    assert not page.names() & {"link", "img", "iframe", "object", "embed", "form", "base"}
     assert not re.search(r"url\(|@import|https?:|javascript:", text)
     for _, attributes in page.tags:
-        assert not {"src", "srcset", "action", "data"} & set(attributes)
+        assert not {"src", "srcset", "action", "data", "style"} & set(attributes)
         assert not [name for name in attributes if name.startswith("on")]
         assert (attributes.get("href") or "#").startswith("#")
-    assert "prefers-color-scheme: dark" in text
+    assert "color-scheme: light dark" in text
     assert "@media print" in text
 
 
@@ -135,7 +149,8 @@ def test_links_lead_to_sections(fitted: tuple[str, WorkflowEstimator, str]) -> N
     page = Page(fitted[2])
     ids = [a["id"] for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    assert {(a["href"] or "")[1:] for t, a in page.tags if t == "a"} == set(ids)
+    sections = {a["id"] for t, a in page.tags if t == "section"}
+    assert {(a["href"] or "")[1:] for t, a in page.tags if t == "a"} == sections
 
 
 def test_names_never_become_markup(make: Callable[..., Subject], tmp_path: Path) -> None:
@@ -174,8 +189,8 @@ def test_failures_are_listed_with_their_reason(make: Callable[..., Subject], tmp
     page = page_of(subject, tmp_path)
     assert "it would not converge" in page.text
     context = arrange(subject)
-    assert len(context["trials"]) == N_OPEN_TRIALS
-    assert len(context["trials"]) + len(context["more_trials"]) == MAX_TRIALS
+    assert len(context["trials"]) == MAX_TRIALS
+    assert context["n_open_trials"] == N_OPEN_TRIALS
     assert f"{401 - MAX_TRIALS} others are in" in page.text
 
 
@@ -199,7 +214,7 @@ def test_losses_are_shown_as_losses(make: Callable[..., Subject]) -> None:
     lead = context["score"]
     assert (lead["value"], lead["low"], lead["high"], lead["optimistic"]) == (0.7, 0.6, 0.9, 0.65)
     assert lead["is_corrected"]
-    assert not context["score_rises"]
+    assert not lead["rises"]
     assert context["trials"][0]["score"] == 0.66
 
 
@@ -279,12 +294,14 @@ def test_what_cannot_be_written_leaves_nothing(
     assert (tmp_path / "report.html").read_text() == "an older page"
 
 
-def test_the_template_does_no_arithmetic() -> None:
-    source = (template_root() / "report.html.jinja").read_text(encoding="utf-8")
-    tree: Any = environment().parse(source)
+def test_templates_do_no_arithmetic() -> None:
     sums = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Pow)
-    assert [type(node).__name__ for node in tree.find_all(sums)] == []
-    assert "| safe" not in source
+    templates = [template_root() / "report.html.jinja", *(template_root() / "report").glob("*.jinja")]
+    assert len(templates) > 5
+    for source in (path.read_text(encoding="utf-8") for path in templates):
+        tree: Any = environment().parse(source)
+        assert [type(node).__name__ for node in tree.find_all(sums)] == []
+        assert "| safe" not in source
 
 
 def test_money_criteria_and_lift_are_arranged(make: Callable[..., Subject], tmp_path: Path) -> None:
@@ -309,6 +326,90 @@ def test_money_criteria_and_lift_are_arranged(make: Callable[..., Subject], tmp_
     for word in ("undecided at this sample size", "at least 0.7", "Cost matrix", "Lift chart", "Cumulative gains"):
         assert word in page.text
     assert "<script>alert(1)</script>" in page.text
-    assert "script" not in page.names()
     plain = arrange(replace(subject, evaluation={**subject.evaluation, "lift_chart": None}))
     assert (plain["criteria"], plain["value"]) == ([], None)
+
+
+def test_the_first_screen_answers_from_facts(make: Callable[..., Subject], tmp_path: Path) -> None:
+    subject = make()
+    evaluation = subject.evaluation
+    checks = arrange(subject)["overview"]["checks"]
+    # 40 rows: 15 of 20 right on either side, and a constant baseline
+    assert checks["baseline"] == {"state": "good", "baseline": 0.5}
+    assert checks["correction"]["state"] == "doubt"
+    assert checks["findings"] == {"state": "doubt", "serious": 0, "warning": 1, "info": 0}
+    bins = [{"predicted": p, "observed": 0.5, "low": 0.4, "high": 0.6, "n": 9} for p in (0.1, 0.5, 0.9)]
+    calibration = {**evaluation["calibration"], "bins": bins}
+    honest = {"value": 0.55, "interval": [0.45, 0.65], "best_of_n": 0.8, "n_bootstraps": 9, "confidence": 0.95}
+    worse = replace(subject, evaluation={**evaluation, "honest": honest, "calibration": calibration}, findings=[])
+    checks = arrange(worse)["overview"]["checks"]
+    assert checks["baseline"]["state"] == "bad"
+    assert checks["correction"] == {"state": "good", "optimistic": 0.8}
+    assert (checks["calibration"]["state"], checks["calibration"]["n_within"]) == ("doubt", 1)
+    assert checks["findings"]["state"] == "good"
+    text = page_of(worse, tmp_path).text
+    for word in ("Not better than the baseline", "1 of 3 bins", "No warnings", "model.fit(X, y)"):
+        assert word in text
+
+
+def test_shift_is_judged_as_its_finding_is() -> None:
+    part = {"auc": 0.9, "low": 0.8, "columns": [{"column": "year"}], "moved": []}
+    for auc, low, state in ((0.9, 0.8, "doubt"), (0.54, 0.51, "good"), (0.9, 0.4, "good")):
+        facts = {"evaluation": {"shift": {**part, "auc": auc, "low": low}}, "findings": []}
+        assert arrange_overview(facts, None)["checks"]["shift"] == {"state": state, "auc": auc, "columns": ["year"]}
+
+
+def test_weak_spots_are_the_worst_of_each_kind() -> None:
+    points = [
+        {"scenario": "noise", "level": 0.1, "drop": 0.01},
+        {"scenario": "noise", "level": 1.0, "drop": 0.5},
+        {"scenario": "missing", "level": 0.05, "drop": 0.03},
+        {"scenario": "scale", "level": 10.0, "drop": -0.1},
+    ]
+    deciles = [{"first": i, "last": i + 1, "error": error} for i, error in enumerate((1.0, 4.0, 2.0))]
+    found = weak_spots(
+        {
+            "robustness": {"points": points, "label": "R²"},
+            "errors": {"by_prediction": deciles, "confusions": []},
+            "slices": {"rows": [{"where": name} for name in "abc"]},
+        }
+    )
+    # The mildest level of each scenario, of which missing cells cost most
+    assert found["robustness"] == {"scenario": "missing", "level": 0.05, "drop": 0.03, "label": "R²"}
+    assert found["error_bin"]["first"] == 1
+    assert [row["where"] for row in found["slices"]] == ["a", "b"]
+    assert weak_spots({}) == {"slices": [], "confusions": [], "error_bin": None, "robustness": None, "queries": None}
+
+
+def test_steps_of_the_slider_are_worked_out(make: Callable[..., Subject]) -> None:
+    decisions = arrange(make())["decisions"]
+    steps = {step["threshold"]: step for step in decisions["steps"]}
+    # Said 0.8 or 0.2; three quarters of either class rightly
+    low, half, high = steps["0.1"], steps["0.5"], steps["0.9"]
+    assert (low["hits"], low["alarms"], low["recall"], low["precision"]) == ("20", "20", "1", "0.5")
+    assert (half["hits"], half["misses"], half["alarms"], half["passed"]) == ("15", "5", "5", "15")
+    assert (half["accuracy"], half["f1"], half["said"], half["cost"]) == ("0.75", "0.75", "0.5", "–")
+    assert (high["hits"], high["alarms"], high["precision"]) == ("0", "0", "–")
+    assert decisions["in_use"] == half
+    assert decisions["cheapest"] is None
+
+
+def test_rows_are_shown_only_where_they_are_asked_for(
+    fitted: tuple[str, WorkflowEstimator, str], tmp_path: Path
+) -> None:
+    task, model, text = fitted
+    assert 'id="samples"' not in text
+    shown = model.report(tmp_path / "report.html", include_samples=True).read_text(encoding="utf-8")
+    rows = json.loads(re.findall(r'id="samples">(.*?)</script>', shown)[0])["rows"]
+    assert len(rows) == 90
+    assert len({row[0] for row in rows}) == 90
+    if task != "ranking":
+        losses = [float(row[3 if task == "regression" else 4]) for row in rows]
+        assert losses == sorted(losses, reverse=True)
+
+
+def test_what_the_search_teaches_is_told(fitted: tuple[str, WorkflowEstimator, str]) -> None:
+    page = Page(fitted[2])
+    for word in ("How it went", "Where the time went", "Hyper-parameters that mattered", "Training histories"):
+        assert word in page.text
+    assert "None was recorded" in page.text

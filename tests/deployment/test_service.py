@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import json
@@ -30,6 +31,15 @@ TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "package"
 KEY = "correct horse"
 #: A column name that would do harm if it were ever taken for code, markup, a template or a query.
 NAME = "{{ 7 * 7 }} \"}'; <b>|`$(id)` 東京"
+SIZING = {
+    "cpu": "1",
+    "memory_request": "192Mi",
+    "memory_limit": "384Mi",
+    "peak_mib": 120,
+    "rows_per_s": 9000,
+    "requests_per_s": 800,
+    "image_tag": "1.2.3",
+}
 EXAMPLE = {NAME: 1.5, "city": "Oslo", "when": "2024-02-29T12:00:00"}
 
 
@@ -59,6 +69,8 @@ def classifier() -> GraphBuilder:
     g.output(g.concat([g.op("Sub", g.constant([[1.0]]), share), share]), "probabilities", "double", [None, 2])
     is_yes = g.op("GreaterOrEqual", share, g.constant([[0.5]]))
     g.output(g.op("Reshape", g.cast(is_yes, "int64"), g.constant([-1])), "label", "int64", [None])
+    shares = g.concat([g.op("Sub", g.constant([[1.0]]), share), share])
+    g.output(g.op("GreaterOrEqual", shares, g.constant(0.25)), "in_set", "bool", [None, 2])
     return g
 
 
@@ -67,6 +79,9 @@ def regressor() -> GraphBuilder:
     g = GraphBuilder()
     total = g.op("ReduceSum", g.input("X", "double", 2), g.constant([1]), keepdims=1)
     g.output(total, "prediction", "double", [None, 1])
+    flat = g.op("Reshape", total, g.constant([-1]))
+    g.output(g.op("Sub", flat, g.constant(2.0)), "lower", "double", [None])
+    g.output(g.op("Add", flat, g.constant(2.0)), "upper", "double", [None])
     return g
 
 
@@ -90,7 +105,16 @@ def base_config() -> dict[str, Any]:
             "max_seconds_per_row": 1.0,
         },
         "rules": {"double": "a number", "string": "text", "int64": "ISO 8601"},
-        "reference_metrics": {"roc_auc": 0.75, "log_loss": None},
+        "reference_metrics": {"roc_auc": 0.75, "accuracy": 0.9, "log_loss": None},
+        "thresholds": {
+            "drift": {NAME: 0.3, "city": 0.2, "x0": 0.2, "not watched": 0.2},
+            "prediction_drift": 0.2,
+            "performance": {
+                "roc_auc": {"limit": 0.7, "greater_is_better": True},
+                "log_loss": {"limit": 0.6, "greater_is_better": False},
+            },
+            "seconds_per_row": 1.0,
+        },
     }
 
 
@@ -110,6 +134,13 @@ def classifier_config() -> dict[str, Any]:
         "outputs": {"label": "label", "probabilities": "probabilities"},
         "classes": [False, True],
         "categories": {"city": ["oslo", "rome"]},
+        "background": {
+            "cells": {
+                NAME: [0.0, 0.5, -1.0, None],
+                "city": ["Oslo", "Rome", "Rome", None],
+                "when": ["2024-01-01", "2024-06-01", None, "2020-01-01"],
+            }
+        },
         "drift": {
             "features": {
                 NAME: drift.numeric_reference(np.random.default_rng(1).normal(size=1000)),
@@ -149,6 +180,7 @@ def page_context(config: dict[str, Any]) -> dict[str, Any]:
         "created": "2024-01-01",
         "sizes": {"model_onnx_bytes": 1234},
         "latency": {"one_row_ms": 0.5, "thousand_rows_ms": None},
+        "sizing": SIZING,
     }
     pins = [("fastapi", "0.1"), ("numpy", "2.0")]
     return {"config": config, "facts": facts, "serving_requirements": pins, "training_requirements": pins}
@@ -226,6 +258,7 @@ def start(root: Path, log: Path, *command: str, **settings: str) -> Service:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     keys = {"MODEL_API_KEY_HASHES": hashlib.sha256(KEY.encode()).hexdigest(), "MODEL_PORT": str(port)}
+    keys["MODEL_ADAPTERS"] = "v2,mlflow"
     arguments = [part.format(port=port) for part in command or ("-m", "api")]
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -444,6 +477,19 @@ def test_metrics_count_what_was_sent(with_config: Callable[..., Service]) -> Non
     assert samples['model_feature_drift_noise_psi{feature="city"}'] == pytest.approx(1 / 1000 + 1 / 4)
 
 
+def test_thresholds_are_those_of_the_model(service: Service) -> None:
+    label = NAME.replace('"', '\\"')
+    found = {k: v for k, v in service.samples().items() if re.match(r"model_\w*(threshold|limit|lowest|highest)\b", k)}
+    assert found == {
+        f'model_feature_drift_threshold{{feature="{label}"}}': 0.3,
+        'model_feature_drift_threshold{feature="city"}': 0.2,
+        "model_prediction_drift_threshold": 0.2,
+        "model_seconds_per_row_limit": 1.0,
+        'model_performance_lowest{metric="roc_auc"}': 0.7,
+        'model_performance_highest{metric="log_loss"}': 0.6,
+    }
+
+
 def test_drift_is_told_from_noise(with_config: Callable[..., Service]) -> None:
     service = with_config()
     label = NAME.replace('"', '\\"')
@@ -550,6 +596,15 @@ def test_an_array_model_takes_one_tensor_and_a_number_that_is_none_is_null(tmp_p
         assert answer["predictions"] == [{"prediction": 3.5}, {"prediction": None}]
         assert service.call("/readyz")[0] == 200
         assert service.samples()['model_predictions_total{label=""}'] == 2
+        tensor = {"name": "X", "datatype": "FP64", "shape": [2, 2], "data": [1, 2.5, 3, 4]}
+        wanted = {"inputs": [tensor], "outputs": [{"name": "lower"}, {"name": "prediction"}]}
+        outputs = service.call("/v2/models/tiny/infer", wanted)[1]["outputs"]
+        assert {t["name"]: t["data"] for t in outputs} == {"prediction": [3.5, 7.0], "lower": [1.5, 5.0]}
+        answer = service.call("/invocations", {"inputs": [[1, 2.5], [3, 4]]})[1]
+        assert answer == {"predictions": [{"prediction": 3.5}, {"prediction": 7.0}]}
+        answer = service.call("/v1/predict", {"rows": [{"x0": 1, "x1": 2.5}], "intervals": True})[1]
+        assert answer["predictions"][0]["interval"] == {"lower": 1.5, "upper": 5.5, "confidence": 0.95}
+        assert "not available" in service.call("/v1/monitoring")[1]["performance"]["estimated"]["note"]
     finally:
         stop(service)
 
@@ -615,21 +670,30 @@ def dashboard_panels() -> list[dict[str, Any]]:
 
 
 def test_every_alert_says_what_to_do(package: Path) -> None:
-    guide = (package / "docs" / "deployment.md").read_text()
-    anchors = {line[4:].lower() for line in guide.splitlines() if line.startswith("### ")}
+    guide = (package / "docs" / "troubleshooting.md").read_text()
+    sections = dict(re.findall(r"^### (\w+)\n+(.+?)(?=^##|\Z)", guide, re.MULTILINE | re.DOTALL))
     alerts = [rule for rule in alert_rules() if "alert" in rule]
-    assert len(alerts) >= 10
+    assert len(alerts) >= 16
     for rule in alerts:
         assert rule["for"]
+        assert rule["keep_firing_for"]
         assert rule["labels"]["severity"] in ("page", "ticket", "info")
         assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
-        assert rule["annotations"]["runbook_url"] == f"docs/deployment.md#{rule['alert'].lower()}"
-    assert {rule["alert"].lower() for rule in alerts} == anchors
+        assert rule["annotations"]["runbook_url"] == f"docs/troubleshooting.md#{rule['alert'].lower()}"
+        assert sections[rule["alert"]].startswith(rule["labels"]["severity"])
+    assert {rule["alert"] for rule in alerts} == sections.keys()
+
+
+def test_every_alert_is_tested() -> None:
+    tests = (TEMPLATES / "monitoring" / "alerts_test.yaml").read_text()
+    assert [rule["alert"] for rule in alert_rules() if "alert" in rule and f'"{rule["alert"]}"' not in tests] == []
 
 
 def test_alerts_and_dashboard_know_only_metrics_that_exist(service: Service) -> None:
     service.predict(EXAMPLE)
-    exported = {name.split("{")[0] for name in service.samples()} | {"up", "ALERTS", "model_memory_limit_bytes"}
+    families = re.findall(r"^# TYPE (\S+)", service.call("/metrics")[1], re.MULTILINE)
+    exported = {name.split("{")[0] for name in service.samples()} | {*families, "up", "ALERTS"}
+    exported |= {f"model_feedback_rating_{part}" for part in ("sum", "count")}
     exported |= {rule["record"] for rule in alert_rules() if "record" in rule}
     expressions = [rule["expr"] for rule in alert_rules()]
     expressions += [target["expr"] for panel in dashboard_panels() for target in panel.get("targets", [])]
@@ -665,13 +729,12 @@ def test_prometheus_accepts_rules_panels_and_metrics(service: Service, tmp_path:
         for i, e in enumerate(expressions)
     ]
     (tmp_path / "panels.yaml").write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
-    alerts, tests = TEMPLATES / "monitoring" / "alerts.yaml", tmp_path / "tests.yaml"
-    tests.write_text(json.dumps(rule_tests(alerts)))
+    alerts = TEMPLATES / "monitoring" / "alerts.yaml"
     for command in (
         ["check", "rules", str(alerts)],
         ["check", "rules", str(tmp_path / "panels.yaml")],
         ["check", "config", str(alerts.with_name("prometheus.yml"))],
-        ["test", "rules", str(tests)],
+        ["test", "rules", str(alerts.with_name("alerts_test.yaml"))],
     ):
         ended = subprocess.run(["promtool", *command], capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -681,51 +744,10 @@ def test_prometheus_accepts_rules_panels_and_metrics(service: Service, tmp_path:
     assert "error" not in ended.stderr, ended.stderr
 
 
-def rule_tests(alerts: Path) -> dict[str, Any]:
-    """What Prometheus must make of three histories: much drift, much drift in few rows, a service that is gone."""
-
-    def history(n_rows: int, is_up: int) -> list[dict[str, str]]:
-        labels = '{instance="a", job="model"}'
-        return [
-            {"series": f"up{labels}", "values": f"{is_up}x90"},
-            {"series": f"model_drift_window_rows{labels}", "values": f"{n_rows}x90"},
-            {"series": 'model_feature_drift_psi{instance="a", job="model", feature="x"}', "values": "0.5x90"},
-            {"series": 'model_feature_drift_noise_psi{instance="a", job="model", feature="x"}', "values": "0.05x90"},
-        ]
-
-    def fires(alert: str, n_alerts: int) -> dict[str, Any]:
-        expected = {
-            "ModelFeatureDrift": {
-                "exp_labels": {"severity": "ticket", "feature": "x", "instance": "a", "job": "model"},
-                "exp_annotations": {
-                    "summary": "A feature is distributed otherwise than in training: x",
-                    "description": "Its population stability index is 0.45 above what chance would give.",
-                    "runbook_url": "docs/deployment.md#modelfeaturedrift",
-                },
-            },
-            "ModelServiceDown": {
-                "exp_labels": {"severity": "page", "instance": "a", "job": "model"},
-                "exp_annotations": {
-                    "summary": "The model service does not answer",
-                    "description": "Prometheus has not been able to read its metrics for two minutes.",
-                    "runbook_url": "docs/deployment.md#modelservicedown",
-                },
-            },
-        }
-        return {"eval_time": "80m", "alertname": alert, "exp_alerts": [expected[alert]] * n_alerts}
-
-    cases = [
-        (history(1000, 1), [fires("ModelFeatureDrift", 1), fires("ModelServiceDown", 0)]),
-        (history(100, 1), [fires("ModelFeatureDrift", 0)]),
-        (history(100, 0), [fires("ModelServiceDown", 1)]),
-    ]
-    tests = [{"interval": "1m", "input_series": s, "alert_rule_test": checks} for s, checks in cases]
-    return {"rule_files": [str(alerts)], "evaluation_interval": "1m", "tests": tests}
-
-
 def test_the_api_guide_tells_of_every_address_status_and_problem(package: Path, service: Service) -> None:
     guide = (package / "docs" / "api_guide.md").read_text()
-    table = {cells[1]: cells[4] for cells in (line.split("|") for line in guide.splitlines()) if len(cells) == 6}
+    rows = [line.split("|") for line in guide.splitlines()]
+    table = {cells[1]: cells[4] for cells in rows if len(cells) == 6}
     document = service.call("/openapi.json")[1]
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -742,7 +764,7 @@ def test_every_status_in_openapi_has_an_example(service: Service) -> None:
         for operation in operations.values():
             for status, response in operation["responses"].items():
                 for media_type, content in response["content"].items():
-                    assert media_type == "text/plain" or "example" in content
+                    assert media_type.startswith("text/") or "example" in content
                     assert status == "200" or content["example"]["status"] == int(status)
     assert (
         NAME
@@ -792,6 +814,241 @@ def test_requests_at_the_same_time_are_all_counted(with_config: Callable[..., Se
     found = [answer["predictions"][0]["probabilities"]["true"] for answer in answers]
     assert found == pytest.approx([expected_share(x, "oslo") for x in numbers], abs=1e-12)
     assert service.samples()["model_drift_window_rows"] == 60
+
+
+def samples_named(service: Service, name: str) -> dict[str, float]:
+    """Samples of one metric, by their labels."""
+    return {key.removeprefix(name): v for key, v in service.samples().items() if key.split("{")[0] == name}
+
+
+def predicted(service: Service, n: int, **wishes: bool) -> list[dict[str, Any]]:
+    """Predictions of n rows, whose number says how probable True is."""
+    rows = [{**EXAMPLE, NAME: x} for x in np.linspace(-2, 1, n)]
+    status, answer, _ = service.call("/v1/predict", {"rows": rows, **wishes})
+    assert status == 200
+    return answer["predictions"]
+
+
+BUSINESS = {"currency": "EUR", "cost_matrix": [[0.0, 1.0], [5.0, -2.0]], "revenue_per_unit": 2.0}
+
+
+def test_feedback_becomes_performance_money_and_content(with_config: Callable[..., Service]) -> None:
+    service = with_config({"business": BUSINESS}, MODEL_KPIS="orders")
+    known = ("model_error_cost_total", "model_business_value_total", "model_feedback_rating_count", "model_performance")
+    before = [samples_named(service, name) for name in known]
+    fp, fn = '{currency="EUR",kind="fp"}', '{currency="EUR",kind="fn"}'
+    assert before == [{fp: 0.0, fn: 0.0}, {'{kpi="orders"}': 0.0, '{kpi="revenue"}': 0.0}, {}, {}]
+    found = predicted(service, 60, prediction_ids=True, intervals=True)
+    truth = [(not one["label"]) if i % 4 == 0 else one["label"] for i, one in enumerate(found)]
+    said = [{"prediction_id": one["prediction_id"], "y_true": y} for one, y in zip(found, truth, strict=True)]
+    said[0] |= {"rating": 2, "outcomes": {"orders": 3}}
+    status, answer, _ = service.call("/v1/feedback", {"feedback": said})
+    assert (status, answer["accepted"]) == (200, 60)
+    time.sleep(0.01)
+    n_fp = sum(one["label"] and not y for one, y in zip(found, truth, strict=True))
+    n_fn = sum(y and not one["label"] for one, y in zip(found, truth, strict=True))
+    n_hits = sum(y and one["label"] for one, y in zip(found, truth, strict=True))
+    assert n_fp + n_fn == 15
+    assert samples_named(service, "model_errors_total") == {'{kind="fp"}': n_fp, '{kind="fn"}': n_fn}
+    assert samples_named(service, known[0]) == {fp: 1.0 * n_fp, fn: 5.0 * n_fn}
+    assert samples_named(service, known[1]) == {'{kpi="orders"}': 3.0, '{kpi="revenue"}': 2.0 * n_hits}
+    assert samples_named(service, known[2]) == {"": 1.0}
+    deadline = time.monotonic() + 20
+    while not (scores := samples_named(service, "model_performance")).get('{estimated="false",metric="accuracy"}'):
+        assert time.monotonic() < deadline, scores
+        time.sleep(0.2)
+    assert scores['{estimated="false",metric="accuracy"}'] == 0.75
+    shares = [one["probabilities"]["true"] for one in found]
+    assert scores['{estimated="true",metric="accuracy"}'] == pytest.approx(np.mean([max(p, 1 - p) for p in shares]))
+    held = [y in one["set"]["labels"] for one, y in zip(found, truth, strict=True)]
+    assert samples_named(service, "model_interval_coverage") == {"": pytest.approx(np.mean(held))}
+    assert samples_named(service, "model_performance_rows") == {'{estimated="false"}': 60, '{estimated="true"}': 60}
+    monitoring = service.call("/v1/monitoring")[1]
+    assert monitoring["performance"]["measured"]["scores"]["accuracy"]["value"] == 0.75
+    assert monitoring["performance"]["reference"] == {"roc_auc": 0.75, "accuracy": 0.9}
+
+
+def test_nothing_is_counted_that_nobody_configured(service: Service) -> None:
+    [one] = predicted(service, 1, prediction_ids=True)
+    said = {"prediction_id": one["prediction_id"], "y_true": not one["label"]}
+    assert service.call("/v1/feedback", said)[0] == 200
+    for name in ("model_error_cost_total", "model_business_value_total", "model_feedback_rating_count"):
+        assert samples_named(service, name) == {}
+    problem = service.call("/v1/feedback", {**said, "outcomes": {"orders": 1}})[1]
+    assert problem["errors"][0]["field"] == "outcomes.orders"
+
+
+#: The sixteen metrics of MODEL_MONITORING_METRICS, and what Prometheus calls them.
+SEED_METRICS = {
+    "prediction_accuracy": "model_performance",
+    "inference_latency": "model_inference_duration_seconds",
+    "throughput": "model_predictions",
+    "error_rate": "http_requests",
+    "feature_drift": "model_feature_drift_psi",
+    "prediction_drift": "model_prediction_drift_psi",
+    "missing_value_rate": "model_feature_missing",
+    "outlier_frequency": "model_feature_outliers",
+    "business_kpi_impact": "model_business_value",
+    "user_satisfaction": "model_feedback_rating",
+    "false_positive_cost": "model_error_cost",
+    "false_negative_cost": "model_error_cost",
+    "cpu_usage": "process_cpu_seconds",
+    "memory_usage": "process_resident_memory_bytes",
+    "api_response_time": "http_request_duration_seconds",
+    "error_logs": "log_messages",
+}
+
+
+def test_the_sixteen_metrics_are_there(with_config: Callable[..., Service]) -> None:
+    service = with_config({"business": BUSINESS})
+    found = predicted(service, 40, prediction_ids=True)
+    said = [{"prediction_id": one["prediction_id"], "y_true": i < 20, "rating": 4} for i, one in enumerate(found)]
+    assert service.call("/v1/feedback", {"feedback": said})[0] == 200
+    families = {
+        line.split()[2].removesuffix("_total") for line in service.call("/metrics")[1].splitlines() if "# TYPE" in line
+    }
+    assert {seed: name for seed, name in SEED_METRICS.items() if name not in families} == {}
+    kinds = {key for key in service.samples() if key.startswith("model_error_cost_total")}
+    assert kinds == {f'model_error_cost_total{{currency="EUR",kind="{kind}"}}' for kind in ("fp", "fn")}
+
+
+def test_drift_without_truth_advises_to_train_again_and_the_log_says_so(with_config: Callable[..., Service]) -> None:
+    service = with_config()
+    assert service.call("/v1/advice")[1]["advice"] == "none"
+    service.predict(*[{**EXAMPLE, NAME: 3.0 + i / 1000} for i in range(300)])
+    advice = service.call("/v1/advice")[1]
+    assert advice["advice"] == "retrain"
+    assert {reason["code"] for reason in advice["reasons"]} >= {"feature_drift", "prediction_drift"}
+    assert advice["reasons"][0]["figures"]["excess_psi"] > 0.2
+    assert service.samples()["model_retraining_advised"] == 1
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    [line] = [line for line in lines if line["message"] == "advice on training again"]
+    assert (line["level"], line["advice"]) == ("WARNING", "retrain")
+
+
+def test_explanations_are_near_the_exact_values(service: Service) -> None:
+    row = {NAME: 1.0, "city": "Rome", "when": "2024-02-29"}
+    _, answer, _ = service.call("/v1/predict", {"rows": [row], "explanations": True})
+    [prediction] = answer["predictions"]
+    found = prediction["explanation"]
+    cells = classifier_config()["background"]["cells"]
+    background = [(cells[NAME][i], cells["city"][i] or "") for i in range(4)]
+
+    def worth(number: bool, city: bool) -> float:
+        pairs = [(1.0 if number else x, "rome" if city else name) for x, name in background]
+        return float(np.mean([expected_share(x, name) for x, name in pairs]))
+
+    nobody, number, city, both = (worth(*who) for who in ((0, 0), (1, 0), (0, 1), (1, 1)))
+    exact = {NAME: (number - nobody + both - city) / 2, "city": (city - nobody + both - number) / 2, "when": 0.0}
+    assert found["base"] == pytest.approx(nobody, abs=1e-12)
+    assert found["n_background_rows"] == 4
+    for part in found["contributions"]:
+        assert abs(part["value"] - exact[part["column"]]) <= 4 * part["standard_error"] + 1e-12
+    total = sum(part["value"] for part in found["contributions"])
+    assert total == pytest.approx(prediction["probabilities"]["true"] - nobody, abs=1e-12)
+
+
+def test_sets_of_labels_and_other_wishes(service: Service) -> None:
+    _, answer, _ = service.call(
+        "/v1/predict", {"rows": [EXAMPLE, {**EXAMPLE, NAME: 0, "city": None}], "intervals": True}
+    )
+    assert [one["set"] for one in answer["predictions"]] == [
+        {"labels": [True], "confidence": 0.95},
+        {"labels": [False, True], "confidence": 0.95},
+    ]
+    status, problem, _ = service.call("/v1/predict", {"rows": [EXAMPLE], "intervals": "secret"})
+    assert (status, problem["errors"][0]["field"]) == (422, "intervals")
+    assert "secret" not in json.dumps(problem)
+    assert service.call("/v1/predict", {"rows": [EXAMPLE], "explain": 1})[1]["warnings"][0]["members"] == ["explain"]
+
+
+def test_every_answer_says_which_request_and_version_it_is(service: Service) -> None:
+    _, answer, headers = service.call("/v1/predict", {"rows": [EXAMPLE]}, X_Request_ID="mine")
+    assert (answer["request_id"], answer["version"]) == ("mine", "1.2.3")
+    assert (headers["x-request-id"], headers["x-model-version"]) == ("mine", "1.2.3")
+
+
+def test_ids_for_everybody_and_metrics_for_those_with_a_key(with_config: Callable[..., Service]) -> None:
+    service = with_config(MODEL_PREDICTION_IDS="1", MODEL_METRICS_NEED_KEY="1")
+    ids = [one["prediction_id"] for one in service.predict(EXAMPLE, EXAMPLE)["predictions"]]
+    assert len(set(ids)) == 2
+    assert service.call("/metrics", X_API_Key="wrong")[0] == 401
+    assert service.call("/metrics", X_API_Key="wrong", Authorization=f"Bearer {KEY}")[0] == 401
+    assert "model_info" in service.call("/metrics")[1]
+
+
+def test_keys_are_changed_without_a_restart(with_config: Callable[..., Service], tmp_path: Path) -> None:
+    def write(key: str) -> None:
+        (tmp_path / "next").write_text(hashlib.sha256(key.encode()).hexdigest())
+        (tmp_path / "next").replace(tmp_path / "keys")
+
+    write("old")
+    service = with_config(MODEL_API_KEY_HASHES="", MODEL_API_KEY_FILE=str(tmp_path / "keys"))
+    assert service.call("/v1/model", X_API_Key="old")[0] == 200
+    write("new")
+    deadline = time.monotonic() + 20
+    while service.call("/v1/model", X_API_Key="new")[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert service.call("/v1/model", X_API_Key="old")[0] == 401
+
+
+def test_too_many_requests_are_turned_away_at_once(with_config: Callable[..., Service]) -> None:
+    service = with_config(MODEL_MAX_WAITING="1")
+    rows = [{**EXAMPLE, NAME: float(i)} for i in range(500)]
+
+    def call(_: int) -> tuple[int, str | None]:
+        status, _, headers = service.call("/v1/predict", {"rows": rows})
+        return status, headers.get("retry-after")
+
+    with ThreadPoolExecutor(16) as pool:
+        seen = set(pool.map(call, range(160)))
+    assert seen == {(200, None), (503, "1")}
+    assert service.call("/v1/predict", {"rows": rows})[0] == 200
+
+
+def test_a_log_in_reads_and_does_not_predict(service: Service) -> None:
+    log_in = "Basic " + base64.b64encode(f"anybody:{KEY}".encode()).decode()
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    seen = []
+    for method, path, headers in [
+        ("GET", "/dashboard", {"Authorization": log_in}),
+        ("GET", "/v1/monitoring", {"Authorization": log_in}),
+        ("POST", "/v1/predict", {"Authorization": log_in, "Content-Type": "application/json"}),
+        ("GET", "/dashboard", {}),
+    ]:
+        connection.request(method, path, json.dumps({"rows": [EXAMPLE]}) if method == "POST" else None, headers)
+        response = connection.getresponse()
+        seen.append((response.status, response.headers.get("WWW-Authenticate", "").split(" ")[0]))
+        response.read()
+    assert seen == [(200, ""), (200, ""), (401, "ApiKey"), (401, "Basic")]
+    connection.close()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_curl_examples_of_the_guide_run(package: Path, service: Service, tmp_path: Path) -> None:
+    guide = (package / "docs" / "api_guide.md").read_text()
+    for name, content in re.findall(r"Save this as `(\S+)`:\n\n```json\n(.*?)```", guide, re.DOTALL):
+        (tmp_path / name).write_text(content)
+    script = "set -euo pipefail\n" + "\n".join(re.findall(r"```bash\n(.*?)```", guide, re.DOTALL))
+    settings = environment(URL=f"http://127.0.0.1:{service.port}", KEY=KEY)
+    ended = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=settings, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr + ended.stdout[-2000:]
+    assert '"accepted":1' in ended.stdout
+    addresses = set(re.findall(r"(?:GET|POST) (/[^`]*)`", guide))
+    used = "".join(re.findall(r"```(?:bash|python|javascript)\n(.*?)```", guide, re.DOTALL)).replace("$NAME", "{name}")
+    assert [a for a in addresses if a not in used and not a.endswith("/infer")] == []
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_javascript_examples_of_the_guide_run(package: Path, service: Service, tmp_path: Path) -> None:
+    guide = (package / "docs" / "api_guide.md").read_text()
+    for name, content in re.findall(r"Save this as `(\S+)`:\n\n```json\n(.*?)```", guide, re.DOTALL):
+        (tmp_path / name).write_text(content)
+    (tmp_path / "example.mjs").write_text("\n".join(re.findall(r"```javascript\n(.*?)```", guide, re.DOTALL)))
+    settings = environment(URL=f"http://127.0.0.1:{service.port}", KEY=KEY)
+    ended = subprocess.run(["node", "example.mjs"], cwd=tmp_path, env=settings, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 def as_registry(folder: Path, **packages: Path) -> Path:
@@ -878,3 +1135,56 @@ def test_a_version_that_clients_could_not_use_is_refused_and_the_log_says_why(re
     assert "self-test" in reasons[0]
     assert "columns" in reasons[1]
     assert "'v9'" in reasons[2]
+
+
+def route(registry: Path, **routing: Any) -> None:
+    scratch = registry / "next"
+    scratch.write_text(json.dumps(routing))
+    scratch.replace(registry / "routing.json")
+
+
+def until_true(ask: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not ask():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_shadow_predicts_and_a_split_answers_its_share(registry: Path, tmp_path: Path) -> None:
+    service = start(registry / "versions" / "v1", tmp_path / "log.jsonl", MODEL_REGISTRY=str(registry))
+    try:
+        assert "role" not in service.predict(EXAMPLE)
+        route(registry, challenger="v2", mode="shadow", share=0.0)
+        until_true(lambda: service.call("/v1/monitoring")[1]["trial"] == {"mode": "shadow", "share": 0.0})
+        assert {service.predict(EXAMPLE, EXAMPLE)["version"] for _ in range(10)} == {"v1"}
+        agrees = 'model_shadow_total{result="agrees",version="v2"}'
+        until_true(lambda: service.samples().get(agrees) == 20)
+        route(registry, challenger="v2", mode="split", share=0.3)
+        until_true(lambda: service.call("/v1/monitoring")[1]["trial"]["mode"] == "split")
+        keys = [f"customer {i}" for i in range(200)]
+        first = [service.predict(EXAMPLE, X_Routing_Key=key)["version"] for key in keys]
+        assert first == [service.predict(EXAMPLE, X_Routing_Key=key)["version"] for key in keys]
+        assert 0.2 < first.count("v2") / 200 < 0.4
+        assert first[:5] == ["v2" if share_of("v2", key) < 0.3 else "v1" for key in keys[:5]]
+        answer = service.predict(EXAMPLE, X_Routing_Key=keys[first.index("v2")])
+        assert (answer["version"], answer["role"]) == ("v2", "challenger")
+        routed = samples_named(service, "model_routed_total")
+        assert routed['{role="challenger",version="v2"}'] == 2 * first.count("v2") + 1
+        (registry / "routing.json").unlink()
+        until_true(lambda: service.call("/v1/monitoring")[1]["trial"] is None)
+        assert {service.predict(EXAMPLE, X_Routing_Key=key)["version"] for key in keys[:50]} == {"v1"}
+        for challenger in ("v3", "v4", "v9"):
+            route(registry, challenger=challenger, mode="split", share=0.9)
+            time.sleep(2.2)
+            assert service.predict(EXAMPLE, X_Routing_Key="any")["version"] == "v1"
+    finally:
+        stop(service)
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    reasons = [line["reason"] for line in lines if line["message"].startswith("a trial is refused")]
+    assert len(reasons) == 3
+    assert "self-test" in reasons[0]
+    assert not any("customer" in json.dumps(line) for line in lines)
+
+
+def share_of(version: str, key: str) -> float:
+    return int.from_bytes(hashlib.sha256(f"{version}\n{key}".encode()).digest()[:8]) / 2**64

@@ -142,7 +142,7 @@ def test_a_figure_changed_everywhere_is_computed_again(copy: Path) -> None:
     (copy / "docs/model_card.md").write_text(render_card(card))
     write_manifest(copy)
     found = reasons(verify(copy))
-    assert set(found) == {"quantitative_analyses.scores", "evaluation_data.n_scored"}
+    assert set(found) == {"quantitative_analyses.scores", "evaluation_data.n_scored", "docs/model.cdx.json"}
     assert "0.97 is stated, 0.75 was found (computed again)" in found["quantitative_analyses.scores"]
 
 
@@ -202,10 +202,10 @@ def test_rubbish_is_a_finding_and_not_a_crash(copy: Path, name: str) -> None:
 
 
 def test_report_says_what_is_wrong_and_counts(copy: Path) -> None:
-    (copy / "requirements.txt").unlink()
+    (copy / "Makefile").unlink()
     report = verify(copy)
     assert "1 wrong" in str(report)
-    assert "wrong       requirements.txt (file): is missing" in str(report)
+    assert "wrong       Makefile (file): is missing" in str(report)
     assert json.loads(json.dumps(report.to_dict()))["ok"] is False
 
 

@@ -11,6 +11,7 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.metrics import resolve_scoring
 from automl_wf.core.tasks import Task
 from automl_wf.evaluation import HonestScore, bias_corrected, evaluate
+from automl_wf.evaluation.bias_correction import Chosen
 
 
 def _given(task, n=300, seed=0):
@@ -86,7 +87,7 @@ def test_the_honest_score_is_kept_beside():
     given = _given(Task.BINARY)
     honest = bias_corrected(
         [given["prediction"]],
-        lambda predictions, y, weight, group: np.ones(1),
+        lambda predictions, y, weight, group: Chosen(np.ones(1)),
         given["scoring"],
         given["y"],
         n_bootstraps=30,

@@ -28,7 +28,7 @@ def y(texts: list[str]) -> np.ndarray:
 
 
 def test_scores_are_those_of_ridge_regression(strings, texts, y) -> None:
-    transformer = WordStatistics(alpha=2.0).fit([strings(texts)], y)
+    transformer = WordStatistics(alpha=2.0, min_rows=3).fit([strings(texts)], y)
     X = WordWeights(min_rows=3).fit([strings(texts)]).transform([strings(texts)])
     peer = Ridge(alpha=2.0, fit_intercept=False).fit(X, (y - y.mean()) / y.std())
     scores = transformer.transform([strings(texts)])
@@ -44,7 +44,7 @@ def test_unknown_words_say_nothing(strings, texts, y) -> None:
 
 def test_training_rows_have_the_scores_of_a_regression_on_the_other_parts(strings, texts, y) -> None:
     column = strings(texts)
-    transformer = WordStatistics(random_state=3)
+    transformer = WordStatistics(min_rows=3, random_state=3)
     crossed = transformer.fit_transform([column], y)[:, 0]
     X = WordWeights(min_rows=3).fit([column]).transform([column])
     z = (y - y.mean()) / y.std()

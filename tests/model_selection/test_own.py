@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import make_moons
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.svm import LinearSVC
+from sklearn.svm import SVC, LinearSVC
 
-from automl_wf import WorkflowClassifier
+from automl_wf import WorkflowClassifier, WorkflowRegressor, load
 from automl_wf.core.budget import Budget
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter, NotExportable, OutOfTime
@@ -98,6 +102,58 @@ def test_an_own_estimator_predicts_and_has_no_graph_with_the_reason(quick: dict[
     assert np.mean(model.predict(data) == y) > 0.9
     with pytest.raises(NotExportable, match=r"mine has no exact ONNX graph \(OwnLearner\).*trained=True"):
         model.to_onnx()
+
+
+class Shifted(LinearRegression):
+    """Least squares that is wrong by a constant."""
+
+    def __init__(self, shift: float = 0.0) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def predict(self, X: Any) -> np.ndarray:
+        return super().predict(X) + self.shift
+
+
+def test_own_estimators_that_err_in_opposite_directions_are_blended(quick: dict[str, Any]) -> None:
+    data = np.random.default_rng(0).normal(size=(90, 2))
+    y = data[:, 0] + 0.3 * data[:, 1]
+    model = WorkflowRegressor(**quick, estimators=[("low", Shifted(-1.0)), ("high", Shifted(1.0))]).fit(data, y)
+    assert {m["model"]: round(m["weight"], 2) for m in model.best_params_["members"]} == {"low": 0.5, "high": 0.5}
+    np.testing.assert_allclose(model.predict(data), y, atol=0.02)
+
+
+OWN = {
+    "svm": CalibratedClassifierCV(SVC(), ensemble=False),
+    "hist_gradient_boosting": HistGradientBoostingClassifier(max_iter=30, early_stopping=False),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_an_own_estimator_is_blended_exported_as_a_pickle_and_told_of(
+    name: str, quick: dict[str, Any], tmp_path: Path
+) -> None:
+    data, y = make_moons(160, noise=0.2, random_state=0)
+    model = WorkflowClassifier(**quick, estimators=["logistic_regression", (name, OWN[name])]).fit(data, y)
+    row = model.leaderboard_.set_index("model").loc[name]
+    assert (row["family"], row["status"]) == ("own", "ok")
+    weights = {m["model"]: m["weight"] for m in model.best_params_["members"]}
+    assert row["weight"] == weights[name] > 0
+    assert row["score"] > model.leaderboard_.set_index("model").loc["dummy", "score"]
+    package = model.export(tmp_path / "package")
+    assert f"{name} has no exact ONNX graph" in package.reason
+    assert not (package.path / "model/model.onnx").exists()
+    assert not (package.path / "api").exists()
+    page = (package.path / "docs/model_card.md").read_text(encoding="utf-8")
+    card = " ".join(page.replace("\\", "").split())
+    assert "There is no ONNX graph, and so no service" in card
+    assert name in card
+    facts = json.loads((package.path / "model/metadata.json").read_text(encoding="utf-8"))
+    assert facts["graph"] == {"exists": False, "reason": package.reason, "parity": None, "n_nodes": None}
+    statuses = {item.name: item.status for item in package.checklist}
+    assert statuses["endpoint_defined"] != "pass"
+    opened = load(package.path, trained=True)
+    np.testing.assert_array_equal(opened.predict_proba(data), model.predict_proba(data))
 
 
 def test_an_own_estimator_that_fails_is_a_row_in_the_leaderboard(quick: dict[str, Any]) -> None:

@@ -25,6 +25,8 @@ from automl_wf.model_selection.postprocess import (
     fit_temperature,
     fit_threshold,
     scoring_rows,
+    threshold_is_affordable,
+    threshold_scores,
 )
 from automl_wf.model_selection.postprocess_onnx import (
     emit_codes,
@@ -39,6 +41,7 @@ from automl_wf.model_selection.postprocess_onnx import (
 class Metric:
     function: Callable[..., float]
     needs: str
+    metric: None = None
 
     def __call__(
         self, y: Any, prediction: Any, weight: Any = None, group: Any = None, *, threshold: float | None = None
@@ -118,6 +121,19 @@ def test_threshold_prefers_the_candidate_nearest_one_half() -> None:
     )
     constant = np.full((100, 2), 0.5)
     assert fit_threshold(constant, y, None, None, Metric(_accuracy, "label")) is None
+
+
+@pytest.mark.parametrize("pos_index", [0, 1])
+@pytest.mark.parametrize("name", ["f1", "precision", "balanced_accuracy", "accuracy", "cost"])
+def test_scores_of_many_thresholds_are_those_of_each(name: str, pos_index: int) -> None:
+    proba, y = _calibrated(300, 1.0, shift=-1.0)
+    proba = np.round(proba, 2)
+    scoring = resolve_scoring(name, Task.BINARY, pos_index=pos_index) if name != "cost" else None
+    scoring = scoring or cost_scoring(Costs(((0.0, 1.0), (5.0, 0.0))), Task.BINARY, pos_index)
+    thresholds = np.unique(np.r_[proba[:, 1], 0.0, 0.355, 1.0])
+    for weight in (None, np.random.default_rng(0).integers(0, 3, 300).astype(float)):
+        each = [scoring(y, proba, weight, threshold=float(t)) for t in thresholds]
+        assert threshold_scores(scoring, y, proba, weight, thresholds) == pytest.approx(each, abs=1e-12)
 
 
 def test_threshold_thins_many_rows() -> None:
@@ -336,6 +352,7 @@ def test_another_threshold_is_taken_only_where_it_is_cheaper_beyond_doubt() -> N
     auc = resolve_scoring("roc_auc", Task.BINARY)
     # No doubt removed by few rows, or no time to look: what the costs imply stays.
     assert fit_postprocess(proba, y, None, None, auc, Task.BINARY, costs=costs, max_calls=10).threshold == 0.2
+    assert not threshold_is_affordable(10)
     judge = cost_scoring(costs, Task.BINARY)
     # Probabilities squeezed towards one half beyond what a temperature mends: below 0.45 nobody is sick.
     squeezed = np.column_stack([1 - y, y]) * 0.02 + 0.49

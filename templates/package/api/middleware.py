@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import time
 from typing import Any
 
-from monitoring.metrics import Metrics
+from monitoring.monitor import Monitor
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.keys import Keys, key_of
 from api.problems import Problem, respond
 from api.serving import Serving
 from api.utils import request_id
 
 CLIENT_CLOSED = 499
+#: Addresses that need no key; /metrics joins them unless it is told not to.
+OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
+#: Addresses whose requests the monitoring page counts.
+PREDICTING = frozenset({"/v1/predict", "/invocations", "/v2/models/{name:text}/infer"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+#: Fields of the log, and where the request's state has them.
+_LOGGED = {"rows": "n_rows", "role": "role"}
 _DISCARD = 8
+_HEADER = re.compile(r"[!-~]{1,64}")
+_CHALLENGE = {"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
+_LOG_IN = {"WWW-Authenticate": 'Basic realm="model", charset="UTF-8"'}
 _log = logging.getLogger("service")
 
 
@@ -27,16 +39,34 @@ class Edge:
     ----------
     app : ASGIApp
         What is inside.
-    metrics : Metrics
+    monitor : Monitor
         Where requests are counted.
-    max_body_bytes : int
-        Size of the largest body; a larger one is answered with 413.
+    keys : Keys
+        Who may call.
     serving : Serving
         Knows the version of the model, for the log.
+    max_body_bytes : int
+        Size of the largest body; a larger one is answered with 413.
+    metrics_need_key : bool
+        Whether /metrics asks for a key.
+    paths : frozenset of str
+        Addresses there are, for the metrics of what was refused.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, max_body_bytes: int, serving: Serving) -> None:
-        self.app, self.metrics, self.max_body_bytes, self.serving = app, metrics, max_body_bytes, serving
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        monitor: Monitor,
+        keys: Keys,
+        serving: Serving,
+        max_body_bytes: int,
+        metrics_need_key: bool,
+        paths: frozenset[str],
+    ) -> None:
+        self.app, self.monitor, self.keys, self.serving = app, monitor, keys, serving
+        self.max_body_bytes, self.paths = max_body_bytes, paths
+        self._open = (OPEN if metrics_need_key else OPEN | {"/metrics"}) & paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection scope."""
@@ -49,16 +79,29 @@ class Edge:
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = identity
         status = 0
+        is_open = scope["path"] in self._open
+        is_known = not is_open and self.keys.admits(key_of(headers, may_be_basic=scope["method"] == "GET"))
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], *_headers(identity)]
+                message["headers"] = [
+                    *message["headers"],
+                    *_headers(identity, self._version(scope) if is_known else ""),
+                ]
             await send(message)
 
         try:
-            await self.app(scope, self._limited(receive), send_marked)
+            # Strangers see what is open and nothing else, not even which addresses there are
+            if is_open or is_known:
+                await self.app(scope, self._limited(receive), send_marked)
+            else:
+                # A body that is no HTTP closes the connection: hear of it before answering into it
+                await asyncio.sleep(0)
+                challenge = _LOG_IN if scope["path"] == "/dashboard" else _CHALLENGE
+                problem = Problem("unauthorized", headers=challenge)
+                await respond(problem, scope["path"], identity)(scope, receive, send_marked)
         except ClientDisconnect:
             status = CLIENT_CLOSED
         except Exception:
@@ -66,6 +109,9 @@ class Edge:
             if not status:
                 await respond(Problem("internal-error"), scope["path"], identity)(scope, receive, send_marked)
         self._record(scope, identity, status, time.perf_counter() - started)
+
+    def _version(self, scope: Scope) -> str:
+        return str(scope["state"].get("version", self.serving.model.config["version"]))
 
     def _limited(self, receive: Receive) -> Receive:
         """Count the bytes of the body; once they are too many, read on for a while so that the client hears of it."""
@@ -85,25 +131,28 @@ class Edge:
         return receive_counted
 
     def _record(self, scope: Scope, identity: str, status: int, seconds: float) -> None:
-        handler = getattr(scope.get("route"), "path", "none")
+        known = scope["path"] if scope["path"] in self.paths else "none"
+        handler = str(getattr(scope.get("route"), "path", known))
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self.metrics.observe_request(handler, method, status, seconds)
+        self.monitor.metrics.observe_request(handler, method, status, seconds)
+        if handler in PREDICTING:
+            self.monitor.traffic.add(status, seconds)
         fields: dict[str, Any] = {
             "request_id": identity,
             "route": handler,
             "method": method,
             "status": status,
             "ms": round(seconds * 1000, 3),
-            "version": scope["state"].get("version", self.serving.model.config["version"]),
+            "version": self._version(scope),
         }
-        if "n_rows" in scope["state"]:
-            fields["rows"] = scope["state"]["n_rows"]
+        fields |= {name: scope["state"][key] for name, key in _LOGGED.items() if key in scope["state"]}
         _log.info("request", extra={"fields": fields})
 
 
-def _headers(identity: str) -> list[tuple[bytes, bytes]]:
+def _headers(identity: str, version: str) -> list[tuple[bytes, bytes]]:
     return [
         (b"x-request-id", identity.encode()),
+        *([(b"x-model-version", version.encode())] if _HEADER.fullmatch(version) else []),
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]

@@ -19,6 +19,9 @@ from api.coerce import coerce
 Values = dict[str, NDArray[Any]]
 _NUMBERS = frozenset({int, float, bool, type(None)})
 TOLERANCE = 1e-9
+#: What the graph may hold beside the outputs that config.json names: intervals, or sets of classes, at CONFIDENCE.
+INTERVAL_OUTPUTS = ("lower", "upper", "in_set")
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,22 @@ class Outputs:
         In the order of the classes.
     values : ndarray of shape (n_rows,) or None
         Predicted values or scores.
+    bounds : ndarray of shape (n_rows, 2) or None
+        Lower and upper end of the interval of each value, if they were asked for.
+    in_set : ndarray of bool of shape (n_rows, n_classes) or None
+        Classes that cannot be ruled out, if they were asked for.
     """
 
     codes: list[int] | None
     probabilities: NDArray[np.float64] | None
     values: NDArray[np.float64] | None
+    bounds: NDArray[np.float64] | None = None
+    in_set: NDArray[np.bool_] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.values) if self.values is not None else len(self.codes or ())
 
 
 class Model:
@@ -60,6 +74,8 @@ class Model:
             (root / "model" / "model.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
         )
         self._input_names = {value.name for value in self._session.get_inputs()}
+        there = {value.name for value in self._session.get_outputs()}
+        self._interval_names = [n for n in INTERVAL_OUTPUTS if n in there and n not in self.config["outputs"].values()]
         self.columns: list[dict[str, Any]] = [c for c in self.config["columns"] if c["is_used"]]
         self.classes: list[Any] = self.config["classes"] or []
         self.class_names = class_names(self.classes)
@@ -84,15 +100,27 @@ class Model:
                 rows[name] = [i for i, level in enumerate(values[name]) if level in strange]
         return rows
 
-    def run(self, values: Values) -> Outputs:
-        """Run the graph on values read by `read`, one entry per column that is used."""
-        names = self.config["outputs"]
+    @property
+    def has_intervals(self) -> bool:
+        """Whether the graph tells how far the truth may be from what it predicts."""
+        return bool(self._interval_names)
+
+    def run(self, values: Values, intervals: bool = False) -> Outputs:
+        """Run the graph on values read by `read`, one entry per column that is used; intervals where it has them."""
+        names = dict(self.config["outputs"])
+        if intervals:
+            names |= {name: name for name in self._interval_names}
         results = self._session.run(list(names.values()), self._feed(values))
         found = dict(zip(names, results, strict=True))
+        bounds = np.column_stack([found["lower"].ravel(), found["upper"].ravel()]) if "lower" in found else None
         if "prediction" in found:
-            return Outputs(None, None, found["prediction"].ravel())
+            return Outputs(None, None, found["prediction"].ravel(), bounds)
         codes = [self._codes[label] for label in found["label"].ravel().tolist()]
-        return Outputs(codes, found["probabilities"], None)
+        return Outputs(codes, found["probabilities"], None, None, found.get("in_set"))
+
+    def code_of(self, label: Any) -> int | None:
+        """Position of a class, written as in JSON or as a key of `probabilities`; None: there is no such class."""
+        return self._codes.get(label) if isinstance(label, (str, int, float, bool)) else None
 
     def predict(self, cells: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         """Predictions for columns of cells, as the service words them."""
@@ -101,10 +129,28 @@ class Model:
     def word(self, outputs: Outputs) -> list[dict[str, Any]]:
         """Outputs as plain JSON types; a number that is not finite becomes null."""
         if outputs.codes is None or outputs.probabilities is None:
-            return [{"prediction": value} for value in _finite(outputs.values)]
+            return [{"prediction": value} for value in finite(outputs.values)]
         return [
             {"label": self.classes[code], "probabilities": dict(zip(self.class_names, row, strict=True))}
-            for code, row in zip(outputs.codes, _finite(outputs.probabilities), strict=True)
+            for code, row in zip(outputs.codes, finite(outputs.probabilities), strict=True)
+        ]
+
+    def word_intervals(self, outputs: Outputs) -> list[dict[str, Any]]:
+        """Intervals or sets of `outputs`, one per row, as plain JSON types."""
+        if outputs.bounds is not None:
+            return [
+                {"interval": {"lower": lower, "upper": upper, "confidence": CONFIDENCE}}
+                for lower, upper in finite(outputs.bounds)
+            ]
+        sets = [] if outputs.in_set is None else outputs.in_set.tolist()
+        return [
+            {
+                "set": {
+                    "labels": [c for c, is_in in zip(self.classes, row, strict=True) if is_in],
+                    "confidence": CONFIDENCE,
+                }
+            }
+            for row in sets
         ]
 
     def passes_self_test(self) -> bool:
@@ -147,7 +193,8 @@ def _label_keys(label: Any) -> list[Any]:
     return [label] if isinstance(label, str) else [label, str(label), json.dumps(label)]
 
 
-def _finite(numbers: NDArray[np.float64] | None) -> list[Any]:
+def finite(numbers: NDArray[np.float64] | None) -> list[Any]:
+    """Numbers as a list, or a list of rows; one that is not finite becomes None."""
     array = (np.empty(0) if numbers is None else numbers).astype(object)
     array[~np.isfinite(array.astype(np.float64))] = None
     rows: list[Any] = array.tolist()

@@ -16,21 +16,27 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "invalid-json": (400, "The body is not JSON", "Send one JSON object."),
     "unauthorized": (401, "A valid API key is needed", "Send your key in the header X-API-Key."),
     "not-found": (404, "There is nothing at this address", "The addresses are listed in /openapi.json."),
+    "unknown-prediction": (404, "This prediction is not known", "It was never made here, or it had to give way."),
     "method-not-allowed": (405, "This method is not for this address", "The methods are listed in /openapi.json."),
+    "slow-request": (408, "The body took too long", "Send it again, faster."),
+    "conflicting-feedback": (409, "Feedback differs from what came before", "The first feedback stands."),
+    "expired-prediction": (410, "This prediction is too old", "Feedback was not waited for any longer."),
     "too-large": (413, "The request is too large", "Send fewer rows at a time."),
     "unsupported-media-type": (415, "The body must be JSON", "Send the header Content-Type: application/json."),
     "invalid-input": (422, "Some input cannot be used", "See errors for the rows and columns concerned."),
     "internal-error": (500, "The service failed", "Quote request_id to the operator of the service."),
+    "overloaded": (503, "Too many requests at a time", "Wait as long as Retry-After says, then try again."),
     "not-ready": (503, "The service is not ready", "The model's self-test does not pass: see the log of the service."),
 }
-_BY_STATUS = {status: code for code, (status, _, _) in PROBLEMS.items()}
+_BY_STATUS = {status: code for code, (status, _, _) in reversed(PROBLEMS.items())}
 
 
 class FieldError(TypedDict, total=False):
-    """What is wrong with one part of the input; rows are counted from 0."""
+    """What is wrong with one part of the input, a column or another field of the body; rows are counted from 0."""
 
     code: str
     column: str
+    field: str
     row: int
     detail: str
 
@@ -73,6 +79,9 @@ class Problem(Exception):
         }
         if self.errors:
             document["errors"] = self.errors
+        if instance.startswith("/v2"):
+            # Where clients of the Open Inference Protocol look for it
+            document["error"] = self.detail
         return document
 
 

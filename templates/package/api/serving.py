@@ -1,21 +1,54 @@
-"""What is served: one package, or the current version of a registry, which may change while requests are answered."""
+"""What is served: one package, or the current version of a registry, which may change while requests are answered.
+
+A registry may name a second version that is on trial: a shadow, which predicts what the current one answers, or one
+that answers a share of the requests itself.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from api.model import Model
 
-POINTER, VERSIONS = "current", "versions"
+POINTER, VERSIONS, ROUTING = "current", "versions", "routing.json"
+Role = Literal["champion", "challenger"]
 INTERVAL_S = 1.0
 _log = logging.getLogger("service")
 
 
 class NotServable(RuntimeError):
     """A version cannot take the place of the one that serves."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A version beside the current one.
+
+    Parameters
+    ----------
+    model : Model
+        The version.
+    mode : {"shadow", "split"}
+        Whether it predicts without answering, or answers a share.
+    share : float
+        Share of the requests that it answers.
+    """
+
+    model: Model
+    mode: str
+    share: float = 0.0
+
+    def takes(self, key: str) -> bool:
+        """Whether requests with this key are answered by this version: always the same ones, on every machine."""
+        digest = hashlib.sha256(f"{self.model.config['version']}\n{key}".encode("utf-8", "replace")).digest()
+        return self.mode == "split" and int.from_bytes(digest[:8]) < self.share * 2**64
 
 
 class Serving:
@@ -36,24 +69,39 @@ class Serving:
         The model.
     root : Path
         Its package.
+    trial : Trial or None
+        The version on trial.
     """
 
     def __init__(self, root: Path, n_threads: int, registry: Path | None = None) -> None:
         self._n_threads, self._registry = n_threads, registry
-        self._refused = ""
+        self._refused, self._routing = "", ""
+        self.trial: Trial | None = None
         self.root = root if registry is None else self._current()
         self.model = self._open(self.root)
+        self._refresh_trial()
+
+    def route(self, key: str) -> tuple[Model, Role]:
+        """The version that answers requests with this key, and what it is."""
+        trial = self.trial
+        if trial is not None and trial.takes(key):
+            return trial.model, "challenger"
+        return self.model, "champion"
 
     def refresh(self) -> bool:
-        """Serve the version that the registry points to, if it is another one and passes its self-test.
+        """Serve the versions that the registry names, if they are others than before and pass their self-tests.
 
         Returns
         -------
         bool
-            Whether another version serves from now on.
+            Whether anything is served otherwise from now on.
         """
         if self._registry is None:
             return False
+        is_other = self._refresh_model()
+        return self._refresh_trial(is_other) or is_other
+
+    def _refresh_model(self) -> bool:
         try:
             root = self._current()
             if root in (self.root, Path(self._refused)):
@@ -67,21 +115,57 @@ class Serving:
         _log.info("another version serves", extra={"fields": {"version": model.config["version"]}})
         return True
 
-    def watch(self, on_change: Any) -> None:
-        """Ask again and again, in a thread of its own, and tell `on_change` of each model that takes over."""
+    def _refresh_trial(self, is_other_model: bool = False) -> bool:
+        """Begin, change or end the trial that routing.json describes; one that cannot be held is none."""
+        if self._registry is None:
+            return False
+        try:
+            text = (self._registry / ROUTING).read_text(encoding="utf-8")
+        except OSError:
+            text = ""
+        if text == self._routing and not is_other_model:
+            return False
+        had_one, self._routing = self.trial is not None, text
+        try:
+            self.trial = self._read_trial(json.loads(text)) if text.strip() else None
+        except Exception as error:  # the version that serves goes on serving, and the log says why
+            self.trial = None
+            reason = str(error) if isinstance(error, NotServable) else ""
+            fields = {"error": type(error).__name__, "reason": reason}
+            _log.error("a trial is refused; the current version answers alone", extra={"fields": fields})
+        if self.trial is not None:
+            about = {"version": self.trial.model.config["version"], "mode": self.trial.mode, "share": self.trial.share}
+            _log.info("a version is on trial", extra={"fields": about})
+        return had_one or self.trial is not None
+
+    def _read_trial(self, routing: dict[str, object]) -> Trial | None:
+        mode, share = routing.get("mode"), routing.get("share", 0.0)
+        if mode not in ("shadow", "split") or not isinstance(share, (int, float)) or not 0.0 <= share <= 1.0:
+            raise NotServable("expected a mode, shadow or split, and a share from 0 to 1")
+        root = self._version(str(routing.get("challenger", "")))
+        if root == self.root:
+            return None
+        model = self._open(root)
+        self._check(model)
+        self._check_columns(model)
+        return Trial(model, str(mode), float(share))
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Ask again and again, in a thread of its own, and tell `on_change` when something is served otherwise."""
         if self._registry is not None:
             threading.Thread(target=self._watch, args=(on_change,), name="registry", daemon=True).start()
 
-    def _watch(self, on_change: Any) -> None:
+    def _watch(self, on_change: Callable[[], None]) -> None:
         pause = threading.Event()
         while not pause.wait(INTERVAL_S):
             if self.refresh():
-                on_change(self.model)
+                on_change()
 
     def _current(self) -> Path:
-        registry = self._registry or self.root
-        version = (registry / POINTER).read_text(encoding="utf-8").strip()
-        root = registry / VERSIONS / version
+        return self._version(((self._registry or self.root) / POINTER).read_text(encoding="utf-8").strip())
+
+    def _version(self, version: str) -> Path:
+        root = (self._registry or self.root) / VERSIONS / version
         if not version or Path(version).name != version or not root.is_dir():
             raise NotServable(f"the registry points to {version!r}, which is no version in it")
         return root
@@ -102,6 +186,12 @@ class Serving:
             raise NotServable("its classes are others")
         if not model.passes_self_test():
             raise NotServable("its self-test fails")
+
+    def _check_columns(self, model: Model) -> None:
+        """A shadow is given the cells that the current version has read."""
+        read = {c["name"]: (c["edge"], c["cell_format"]) for c in self.model.columns}
+        if any(read.get(c["name"]) != (c["edge"], c["cell_format"]) for c in model.columns):
+            raise NotServable("it reads columns that the current version does not read, or reads them otherwise")
 
     def _refuse(self, error: Exception) -> None:
         """Log the first time that a version is refused, not every second."""

@@ -1,9 +1,7 @@
-"""What the service needs of the machine it runs on: threads, memory, API keys, request ids, logs."""
+"""What the service needs of the machine it runs on: threads, memory, request ids, logs."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import logging
 import os
@@ -11,12 +9,11 @@ import re
 import sys
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
-_HASH = re.compile(r"[0-9a-f]{64}")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -66,44 +63,6 @@ def _first_line(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-def read_key_hashes(environ: Mapping[str, str] = os.environ) -> tuple[bytes, ...]:
-    """SHA-256 hashes of the keys that may call: from MODEL_API_KEY_HASHES (with commas) and MODEL_API_KEY_FILE (lines).
-
-    Returns
-    -------
-    tuple of bytes
-        Empty only if MODEL_ALLOW_ANONYMOUS is 1.
-
-    Raises
-    ------
-    StartError
-        A hash is not one, the file cannot be read, or there is no hash and nobody has allowed that.
-    """
-    texts = environ.get("MODEL_API_KEY_HASHES", "").split(",")
-    if environ.get("MODEL_API_KEY_FILE"):
-        try:
-            lines = Path(environ["MODEL_API_KEY_FILE"]).read_text().splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise StartError(f"MODEL_API_KEY_FILE cannot be read: {type(error).__name__}.") from None
-        texts += [line.split("#")[0] for line in lines]
-    hashes = [text.strip().lower() for text in texts if text.strip()]
-    if any(not _HASH.fullmatch(text) for text in hashes):
-        raise StartError('Each key hash must be 64 hexadecimal digits: printf %s "$KEY" | sha256sum')
-    if not hashes and environ.get("MODEL_ALLOW_ANONYMOUS") != "1":
-        raise StartError(
-            "No API key is known. Set MODEL_API_KEY_HASHES or MODEL_API_KEY_FILE to SHA-256 hashes of the keys, "
-            "or MODEL_ALLOW_ANONYMOUS=1 to let everybody call."
-        )
-    return tuple(bytes.fromhex(text) for text in hashes)
-
-
-def is_known_key(key: str | None, hashes: Sequence[bytes]) -> bool:
-    """Compare a key, as the header gave it, with all hashes in constant time; without hashes everybody is known."""
-    digest = hashlib.sha256((key or "").encode("latin-1", "replace")).digest()
-    matches = [hmac.compare_digest(digest, known) for known in hashes]
-    return not hashes or (key is not None and any(matches))
 
 
 def request_id(header: str | None) -> str:

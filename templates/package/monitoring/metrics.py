@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import collections
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import api.drift as drift
 import numpy as np
 import prometheus_client
 from api.model import Outputs, Values
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from monitoring.thresholds import Thresholds
+from monitoring.thresholds import label as _label
 
 MAX_FEATURES = 50
 _PREDICTION = "prediction"
@@ -22,6 +26,7 @@ Watched = tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any] | None, drift
 _FEATURE = "feature "
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _INFERENCE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_RATINGS = (1.0, 2.0, 3.0, 4.0, 5.0)
 _REQUEST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -45,8 +50,11 @@ class Metrics:
         prometheus_client.PlatformCollector(registry=self.registry)
         self._define_service(n_threads, memory_limit)
         self._define_features()
-        self._drift = DriftCollector()
-        self.registry.register(self._drift)
+        self._define_feedback()
+        self.drift = DriftCollector()
+        self.registry.register(self.drift)
+        self._thresholds = Thresholds()
+        self.registry.register(self._thresholds)
         self.describe(config)
 
     def describe(self, config: Mapping[str, Any]) -> None:
@@ -66,7 +74,8 @@ class Metrics:
         self._missing_share.clear()
         for name, reference in references.items():
             self._announce(_label(name), reference)
-        self._drift.watch(references, config["drift"].get("prediction"))
+        self.drift.watch(references, config["drift"].get("prediction"))
+        self._thresholds.watch(config, references)
 
     def _define_service(self, n_threads: int, memory_limit: int | None) -> None:
         registry = self.registry
@@ -108,6 +117,8 @@ class Metrics:
         self._missing = counter("missing", "Cells that were missing")
         self._unseen = counter("unseen", "Cells with a category not known from training")
         self._outliers = counter("outliers", "Cells outside the range seen in training")
+        # Found once, for looking them up takes longer than counting
+        self._cells: dict[tuple[str, str], tuple[Counter, ...]] = {}
         self._missing_share = Gauge(
             "model_feature_missing_reference_ratio",
             "Share of cells that were missing in training",
@@ -115,11 +126,31 @@ class Metrics:
             registry=self.registry,
         )
 
+    def _define_feedback(self) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        self._routed = counter("model_routed_total", "Rows answered, by version and its role", "version", "role")
+        self._shadowed = counter("model_shadow_total", "Rows that a shadow predicted, too", "version", "result")
+        self._feedback = counter("model_feedback_total", "Feedback, by what became of it", "status")
+        self._errors = counter("model_errors_total", "Errors that feedback revealed", "kind")
+        self._costs = counter("model_error_cost_total", "What these errors cost", "kind", "currency")
+        self._worth = counter("model_business_value_total", "Amounts by KPI, from feedback", "kpi")
+        # A histogram without labels would show zeros before anybody is asked: it is made with the first rating
+        self._ratings: Histogram | None = None
+        self._lock = threading.Lock()
+
+    def announce_business(self, kpis: Sequence[str], costs: Iterable[str], currency: str) -> None:
+        """What is configured is there from the start, with nothing counted yet; nothing else ever is."""
+        for kpi in kpis:
+            self._worth.labels(_label(kpi))
+        for kind in costs:
+            self._costs.labels(kind, _label(currency))
+
     def _announce(self, label: str, reference: Mapping[str, Any]) -> None:
         """A feature is there from the start, with nothing counted yet."""
-        self._values.labels(label)
-        self._missing.labels(label)
-        (self._outliers if reference["kind"] == "numeric" else self._unseen).labels(label)
+        odd = self._outliers if reference["kind"] == "numeric" else self._unseen
+        self._cells[label, reference["kind"]] = tuple(c.labels(label) for c in (self._values, self._missing, odd))
         n_rows = sum(reference["counts"])
         if n_rows:
             self._missing_share.labels(label).set(reference["counts"][-1] / n_rows)
@@ -137,32 +168,64 @@ class Metrics:
         """Count one line in the log."""
         self._messages.labels(level if level in _LEVELS else "INFO").inc()
 
+    def observe_route(self, version: str, role: str, n_rows: int) -> None:
+        """Count rows by the version that answered them."""
+        self._routed.labels(_label(version), role).inc(n_rows)
+
+    def observe_shadow(self, version: str, result: str, n_rows: int) -> None:
+        """Count rows that a shadow predicted: "agrees", "differs", or not at all: "dropped", "failed"."""
+        self._shadowed.labels(_label(version), result).inc(n_rows)
+
+    def observe_feedback(self, status: str) -> None:
+        """Count one feedback."""
+        self._feedback.labels(status).inc()
+
+    def observe_error(self, kind: str) -> None:
+        """Count one error that feedback revealed: "fp", "fn" or, of several classes, "error"."""
+        self._errors.labels(kind).inc()
+
+    def observe_cost(self, kind: str, currency: str, amount: float) -> None:
+        """Count what one error costs."""
+        self._costs.labels(kind, _label(currency)).inc(amount)
+
+    def observe_outcome(self, kpi: str, amount: float) -> None:
+        """Count an amount of a KPI."""
+        self._worth.labels(_label(kpi)).inc(amount)
+
+    def observe_rating(self, rating: float) -> None:
+        """Count how content somebody was."""
+        with self._lock:
+            if self._ratings is None:
+                self._ratings = Histogram(
+                    "model_feedback_rating", "Ratings from 1 to 5", buckets=_RATINGS, registry=self.registry
+                )
+        self._ratings.observe(rating)
+
     def observe_rows(
         self,
         values: Values,
         unseen: Mapping[str, Sequence[int]],
         outputs: Outputs,
         class_names: Sequence[str],
+        is_champion: bool = True,
     ) -> None:
-        """Count the cells and predictions of one request."""
+        """Count the cells and predictions of one request; the drift of predictions is the champion's alone."""
         counts: dict[str, drift.Counts] = {}
-        references, of_prediction, window = self._drift.watched
+        references, of_prediction, window = self.drift.watched
         for name, reference in references.items():
             if name not in values:
                 continue
-            label, bins = _label(name), drift.count(values[name], reference)
+            kind, bins = reference["kind"], drift.count(values[name], reference)
             counts[_FEATURE + name] = bins
-            self._values.labels(label).inc(int(bins.sum()))
-            self._missing.labels(label).inc(int(bins[-1]))
-            if reference["kind"] == "numeric":
-                self._outliers.labels(label).inc(int(bins[0] + bins[-2]))
-            else:
-                self._unseen.labels(label).inc(len(unseen.get(name, ())))
+            n_cells, n_missing, n_odd = self._cells[_label(name), kind]
+            n_cells.inc(len(values[name]))
+            n_missing.inc(int(bins[-1]))
+            n_odd.inc(int(bins[0] + bins[-2]) if kind == "numeric" else len(unseen.get(name, ())))
         n_rows = len(next(iter(values.values())))
         names = [""] * n_rows if outputs.codes is None else [class_names[code] for code in outputs.codes]
         for label, n_predictions in collections.Counter(names).items():
             self._predictions.labels(_label(label)).inc(n_predictions)
-        if of_prediction is not None:
+        if of_prediction is not None and is_champion:
             counts[_PREDICTION] = drift.count(_scores(outputs, names, of_prediction["kind"]), of_prediction)
         window.add(counts)
 
@@ -188,33 +251,126 @@ class DriftCollector(Collector):
         """Compare with other references from now on, in a window of their own."""
         self.watched = (features, prediction, drift.Window())
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Yield the metric families; those without rows in the window hold no sample."""
+    def figures(self) -> DriftFigures:
+        """Drift of the latest hour; of what no row has come in for there is no figure."""
         features, of_prediction, window = self.watched
         total = window.total()
+        found = {
+            name: (drift.psi(reference["counts"], counts), drift.noise(reference["counts"], counts))
+            for name, reference in features.items()
+            if (counts := total.get(_FEATURE + name)) is not None
+        }
+        prediction = None
+        if of_prediction is not None and _PREDICTION in total:
+            reference, counts = of_prediction["counts"], total[_PREDICTION]
+            prediction = drift.psi(reference, counts), drift.noise(reference, counts)
+        return DriftFigures(found, prediction, max((int(counts.sum()) for counts in total.values()), default=0))
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Yield the metric families; those without rows in the window hold no sample."""
+        figures = self.figures()
         index = GaugeMetricFamily("model_feature_drift_psi", "Population stability index", labels=["feature"])
         chance = GaugeMetricFamily("model_feature_drift_noise_psi", "The part expected by chance", labels=["feature"])
-        for name, reference in features.items():
-            if _FEATURE + name in total:
-                counts = total[_FEATURE + name]
-                index.add_metric([_label(name)], drift.psi(reference["counts"], counts))
-                chance.add_metric([_label(name)], drift.noise(reference["counts"], counts))
+        for name, (psi, noise) in figures.features.items():
+            index.add_metric([_label(name)], psi)
+            chance.add_metric([_label(name)], noise)
         yield index
         yield chance
-        yield from _collect_prediction(of_prediction, total.get(_PREDICTION))
-        n_rows = max((int(counts.sum()) for counts in total.values()), default=0)
-        yield GaugeMetricFamily("model_drift_window_rows", "Rows in the drift window", value=n_rows)
+        if figures.prediction is not None:
+            psi, noise = figures.prediction
+            text = "Population stability index of predictions"
+            yield GaugeMetricFamily("model_prediction_drift_psi", text, value=psi)
+            yield GaugeMetricFamily("model_prediction_drift_noise_psi", "The part expected by chance", value=noise)
+        yield GaugeMetricFamily("model_drift_window_rows", "Rows in the drift window", value=figures.n_rows)
 
 
-def _collect_prediction(
-    of_prediction: Mapping[str, Any] | None, counts: NDArray[np.int64] | None
-) -> Iterable[GaugeMetricFamily]:
-    if of_prediction is None or counts is None:
-        return
-    reference = of_prediction["counts"]
-    index, chance = drift.psi(reference, counts), drift.noise(reference, counts)
-    yield GaugeMetricFamily("model_prediction_drift_psi", "Population stability index of predictions", value=index)
-    yield GaugeMetricFamily("model_prediction_drift_noise_psi", "The part expected by chance", value=chance)
+@dataclass(frozen=True)
+class DriftFigures:
+    """Drift of the latest hour.
+
+    Parameters
+    ----------
+    features : mapping of str to (float, float)
+        Population stability index and the part expected by chance, by feature.
+    prediction : (float, float) or None
+        The same of the predictions.
+    n_rows : int
+        Rows of the hour.
+    """
+
+    features: Mapping[str, tuple[float, float]]
+    prediction: tuple[float, float] | None
+    n_rows: int
+
+
+@dataclass(frozen=True)
+class PerformanceSamples:
+    """What is known of performance, as samples.
+
+    Parameters
+    ----------
+    scores : sequence of (str, bool, float)
+        Name, whether it is an estimate, value.
+    challenger : sequence of (str, str, float)
+        Name, version, value: measured.
+    n_measured, n_estimated : int
+        Rows behind them.
+    coverage : float or None
+        Share of truths inside their interval or set.
+    n_waiting : int
+        Predictions kept for their truth.
+    is_advised : bool
+        Whether training again is advised.
+    """
+
+    scores: Sequence[tuple[str, bool, float]]
+    challenger: Sequence[tuple[str, str, float]]
+    n_measured: int
+    n_estimated: int
+    coverage: float | None
+    n_waiting: int
+    is_advised: bool
+
+
+class PerformanceCollector(Collector):
+    """Asks for performance when it is asked itself.
+
+    Parameters
+    ----------
+    ask : callable
+        Returns PerformanceSamples.
+    """
+
+    def __init__(self, ask: Callable[[], PerformanceSamples]) -> None:
+        self._ask = ask
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Yield the metric families; what nobody knows holds no sample."""
+        known = self._ask()
+        scores = GaugeMetricFamily(
+            "model_performance", "Scores, measured from feedback or estimated", labels=["metric", "estimated"]
+        )
+        for name, is_estimated, value in known.scores:
+            scores.add_metric([name, str(is_estimated).lower()], value)
+        yield scores
+        rivals = GaugeMetricFamily(
+            "model_challenger_performance", "Scores of a version on trial", labels=["metric", "version"]
+        )
+        for name, version, value in known.challenger:
+            rivals.add_metric([name, _label(version)], value)
+        yield rivals
+        rows = GaugeMetricFamily("model_performance_rows", "Rows behind the scores", labels=["estimated"])
+        rows.add_metric(["false"], known.n_measured)
+        rows.add_metric(["true"], known.n_estimated)
+        yield rows
+        covered = GaugeMetricFamily(
+            "model_interval_coverage", "Share of truths inside their interval or set", labels=[]
+        )
+        if known.coverage is not None:
+            covered.add_metric([], known.coverage)
+        yield covered
+        yield GaugeMetricFamily("model_feedback_predictions", "Predictions kept for their truth", value=known.n_waiting)
+        yield GaugeMetricFamily("model_retraining_advised", "1 if GET /v1/advice says so", value=int(known.is_advised))
 
 
 class LogCounter(logging.Handler):
@@ -239,7 +395,12 @@ def watched(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """References of the features with metrics of their own: the first 50 of config.json that the model uses."""
     used = {c["name"] for c in config["columns"] if c["is_used"]}
     features = [(name, reference) for name, reference in config["drift"]["features"].items() if name in used]
-    return dict(features[:MAX_FEATURES])
+    return {name: _ready(reference) for name, reference in features[:MAX_FEATURES]}
+
+
+def _ready(reference: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A reference whose edges need not be read as numbers with every request."""
+    return {**reference, "edges": np.asarray(reference["edges"])} if reference["kind"] == "numeric" else reference
 
 
 def _scores(outputs: Outputs, names: list[str], kind: str) -> Any:
@@ -249,8 +410,3 @@ def _scores(outputs: Outputs, names: list[str], kind: str) -> Any:
     if outputs.values is not None:
         return outputs.values
     return outputs.probabilities[:, -1] if outputs.probabilities is not None else np.array([])
-
-
-def _label(text: str) -> str:
-    """A label value that can be written as UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import http.client
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,12 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from api.model import Model, is_close
 
 Row = dict[str, Any]
 KEY = "a key for these tests"
+DATATYPES = {str: "BYTES", bool: "BOOL", int: "FP64", float: "FP64"}
 SERVE = """
 import pickle, sys
 REFUSED = {"sklearn", "automl_wf", "joblib", "cloudpickle", "dill", "skops", "pandas"}
@@ -62,9 +66,9 @@ class Service:
         """Send one request; a body that is not bytes is sent as JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        usual = {"X-API-Key": KEY, "Content-Type": "application/json"}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, content, {**usual, **named})
+        key = {} if "Authorization" in named else {"X-API-Key": KEY}
+        connection.request(method, path, content, {**key, "Content-Type": "application/json", **named})
         response = connection.getresponse()
         answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
         connection.close()
@@ -108,7 +112,11 @@ def service(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = environment(
-        MODEL_PORT=str(port), MODEL_API_KEY_HASHES=hashlib.sha256(KEY.encode()).hexdigest(), MODEL_THREADS="1"
+        MODEL_PORT=str(port),
+        MODEL_API_KEY_HASHES=hashlib.sha256(KEY.encode()).hexdigest(),
+        MODEL_THREADS="1",
+        MODEL_ADAPTERS="v2,mlflow",
+        MODEL_KPIS="orders",
     )
     log = tmp_path_factory.mktemp("service") / "log.jsonl"
     with log.open("wb") as stream:
@@ -170,10 +178,19 @@ def test_predictions_by_rows_and_by_columns(service: Service, samples: list[tupl
 
 @pytest.mark.parametrize("key", ["", "wrong", "é"])
 def test_other_keys_are_refused(service: Service, row: Row, key: str) -> None:
-    for method, path, body in [("POST", "/v1/predict", {"rows": [row]}), ("GET", "/v1/model", None)]:
+    for method, path, body in [
+        ("POST", "/v1/predict", {"rows": [row]}),
+        ("POST", "/v1/feedback", {"prediction_id": "1"}),
+        ("POST", "/invocations", {"instances": [row]}),
+        *(
+            ("GET", p, None)
+            for p in ("/v1/model", "/v1/monitoring", "/dashboard", "/openapi.json", "/docs", "/nothing")
+        ),
+    ]:
         answer = service.call(method, path, body, X_API_Key=key)
         check_problem(answer, 401)
         assert "www-authenticate" in answer.headers
+        assert "x-model-version" not in answer.headers
 
 
 def test_no_start_without_keys(root: Path) -> None:
@@ -297,6 +314,158 @@ def test_the_model_describes_itself(service: Service, config: Row) -> None:
     assert [c["name"] for c in about["columns"]] == [c["name"] for c in config["columns"]]
 
 
+def predict(service: Service, *rows: Row, **wishes: bool) -> list[Row]:
+    """Predictions, with whatever else is wished for."""
+    answer = service.call("POST", "/v1/predict", {"rows": list(rows), **wishes})
+    assert answer.status == 200, answer.body
+    predictions: list[Row] = answer.json["predictions"]
+    return predictions
+
+
+def test_explanations_add_up(service: Service, config: Row, row: Row) -> None:
+    if not config.get("background"):
+        pytest.skip("the package holds no background")
+    [prediction] = predict(service, row, explanations=True)
+    found = prediction["explanation"]
+    parts = [part["value"] for part in found["contributions"]]
+    if None in parts or found["base"] is None:
+        pytest.skip("a prediction is no finite number")
+    if config["classes"] is None:
+        explained = prediction["prediction"]
+    else:
+        label = found["of"]["probability_of"]
+        explained = prediction["probabilities"][label if isinstance(label, str) else json.dumps(label)]
+    scale = max(1.0, abs(explained), *map(abs, parts))
+    assert abs(found["base"] + sum(parts) - explained) <= 1e-6 * scale
+    assert predict(service, row, explanations=True) == [prediction]
+    problem = check_problem(service.call("POST", "/v1/predict", {"rows": [row] * 6, "explanations": True}), 422)
+    assert problem["errors"][0]["field"] == "explanations"
+
+
+def test_intervals_hold_the_prediction(service: Service, config: Row, row: Row) -> None:
+    if not service.call("GET", "/v1/model").json["has_intervals"]:
+        check_problem(service.call("POST", "/v1/predict", {"rows": [row], "intervals": True}), 422)
+        return
+    [prediction] = predict(service, row, intervals=True)
+    if config["classes"] is None:
+        ends = prediction["interval"]
+        assert ends["lower"] <= prediction["prediction"] <= ends["upper"]
+    else:
+        assert all(label in config["classes"] for label in prediction["set"]["labels"])
+
+
+def test_feedback_is_taken_once(service: Service, row: Row) -> None:
+    [prediction] = predict(service, row, prediction_ids=True)
+    said = {
+        "prediction_id": prediction["prediction_id"],
+        "y_true": prediction.get("label", prediction.get("prediction")),
+        "rating": 5,
+        "outcomes": {"orders": 2},
+    }
+    assert service.call("POST", "/v1/feedback", said).json["statuses"] == ["accepted"]
+    assert service.call("POST", "/v1/feedback", said).json["statuses"] == ["duplicate"]
+    check_problem(service.call("POST", "/v1/feedback", {**said, "rating": 1}), 409)
+    made_up = {**said, "prediction_id": f"{int(time.time()):x}.0000000000000000.0"}
+    check_problem(service.call("POST", "/v1/feedback", made_up), 404)
+    check_problem(service.call("POST", "/v1/feedback", {**said, "prediction_id": "00000001.0000000000000000.0"}), 410)
+    assert service.call("POST", "/v1/feedback", {"feedback": [said, made_up]}).json["statuses"] == [
+        "duplicate",
+        "unknown",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"prediction_id": 5}, "prediction_id"),
+        ({"y_true": "certainly no class"}, "y_true"),
+        ({"y_true": [1]}, "y_true"),
+        ({"rating": 6}, "rating"),
+        ({"rating": True}, "rating"),
+        ({"rating": None}, "y_true"),
+        ({"outcomes": {"orders": -1}}, "outcomes.orders"),
+        ({"outcomes": {"nobody knows": 1}}, "outcomes.nobody knows"),
+        ({"outcomes": 1}, "outcomes"),
+        ({"truth": 1}, "truth"),
+    ],
+)
+def test_hostile_feedback_is_named(service: Service, change: Row, field: str) -> None:
+    said = {"prediction_id": "00000001.0000000000000000.0", "rating": 5, **change}
+    problem = check_problem(service.call("POST", "/v1/feedback", said), 422)
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert "certainly" not in json.dumps(problem)
+
+
+def test_adapters_predict_the_same(service: Service, config: Row, samples: list[tuple[Row, Row]]) -> None:
+    names = [c["name"] for c in used(config)]
+    rows = of_one_type([row for row, _ in samples], names)
+    expected, cells = predict(service, *rows), {name: [row[name] for row in rows] for name in names}
+    for body in (
+        {"dataframe_records": rows},
+        {"dataframe_split": {"columns": names, "data": [[row[name] for name in names] for row in rows]}},
+        {"inputs": cells},
+        {"instances": rows},
+    ):
+        answer = service.call("POST", "/invocations", body)
+        assert answer.status == 200, answer.body
+        assert answer.json == {"predictions": expected}
+    address = f"/v2/models/{quote(config['name'], safe='')}"
+    assert service.call("GET", address).json["name"] == config["name"]
+    assert service.call("GET", f"{address}/ready").json["ready"]
+    inputs = [
+        {"name": name, "shape": [len(rows), 1], "datatype": datatype(column), "data": column}
+        for name, column in cells.items()
+    ]
+    answer = service.call("POST", f"{address}/infer", {"id": "mine", "inputs": inputs})
+    assert answer.status == 200, answer.body
+    outputs = {tensor["name"]: tensor["data"] for tensor in answer.json["outputs"]}
+    assert answer.json["id"] == "mine"
+    if config["classes"] is None:
+        assert outputs["prediction"] == [one["prediction"] for one in expected]
+    else:
+        assert outputs["probabilities"] == [share for one in expected for share in one["probabilities"].values()]
+        assert len(outputs["label"]) == len(rows)
+
+
+def datatype(cells: list[Any]) -> str:
+    """Datatype of a tensor of these cells."""
+    return next((DATATYPES[type(cell)] for cell in cells if cell is not None), "BYTES")
+
+
+def of_one_type(rows: list[Row], names: list[str]) -> list[Row]:
+    """Rows whose cells have the types of the first row's, as the cells of a tensor must."""
+    kept: list[Row] = []
+    kinds: dict[str, str] = {}
+    for row in rows:
+        found = {name: DATATYPES[type(row[name])] for name in names if row[name] is not None}
+        if all(kinds.get(name, kind) == kind for name, kind in found.items()):
+            kinds |= found
+            kept.append(row)
+    return kept
+
+
+def test_hostile_tensors(service: Service, config: Row) -> None:
+    address = f"/v2/models/{quote(config['name'], safe='')}/infer"
+    for inputs in (None, [1], [{"name": "x", "datatype": "FP64", "shape": [2], "data": [1]}]):
+        problem = check_problem(service.call("POST", address, {"inputs": inputs}), 422)
+        assert problem["error"] == problem["detail"]
+    check_problem(service.call("GET", "/v2/models/another"), 404)
+
+
+def test_the_monitoring_page(service: Service, config: Row) -> None:
+    log_in = base64.b64encode(f"anybody:{KEY}".encode()).decode()
+    page = service.call("GET", "/dashboard", Authorization=f"Basic {log_in}")
+    assert page.status == 200
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    [script] = re.findall(rb"<script>(.*?)</script>", page.body, re.DOTALL)
+    assert base64.b64encode(hashlib.sha256(script).digest()).decode() in policy
+    found = service.call("GET", "/v1/monitoring").json
+    assert (found["version"], found["traffic"]["requests"] > 0) == (config["version"], True)
+    assert service.call("GET", "/v1/advice").json["advice"] in ("retrain", "watch", "none")
+
+
 def test_metrics(service: Service, config: Row, row: Row) -> None:
     service.call("POST", "/v1/predict", {"rows": [row]})
     text = service.call("GET", "/metrics").body.decode()
@@ -309,14 +478,30 @@ def test_metrics(service: Service, config: Row, row: Row) -> None:
         "model_drift_window_rows",
         "log_messages_total",
         "process_resident_memory_bytes",
+        "model_performance_rows",
+        "model_retraining_advised",
     ]:
         assert f"\n{name}" in text
 
 
-def test_openapi_examples_work(service: Service) -> None:
+def test_openapi_examples_work(service: Service, config: Row) -> None:
     document = service.call("GET", "/openapi.json").json
-    assert set(document["paths"]) == {"/healthz", "/readyz", "/metrics", "/v1/model", "/v1/predict"}
-    operation = document["paths"]["/v1/predict"]["post"]
-    assert set(operation["responses"]) == {"200", "400", "401", "413", "415", "422", "500"}
-    example = operation["requestBody"]["content"]["application/json"]["example"]
-    assert service.call("POST", "/v1/predict", example).status == 200
+    assert set(document["paths"]) >= {"/healthz", "/readyz", "/metrics", "/v1/model", "/v1/predict", "/v1/feedback"}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if "requestBody" in operation and path != "/v1/feedback":
+                example = operation["requestBody"]["content"]["application/json"]["example"]
+                address = path.replace("{name}", quote(config["name"], safe=""))
+                assert service.call("POST", address, example).status == 200
+
+
+def test_the_examples_of_the_guide_run(service: Service, root: Path, tmp_path: Path) -> None:
+    guide = (root / "docs" / "api_guide.md").read_text(encoding="utf-8")
+    for name, content in re.findall(r"Save this as `(\S+)`:\n\n```json\n(.*?)```", guide, re.DOTALL):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    script = tmp_path / "example.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)), encoding="utf-8")
+    settings = environment(URL=f"http://127.0.0.1:{service.port}", KEY=KEY)
+    ended = subprocess.run([sys.executable, script], cwd=tmp_path, env=settings, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "accepted" in ended.stdout

@@ -1,0 +1,203 @@
+"""From the body of a request to predictions, the same way for every protocol: read, predict, count, remember."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+from collections import ChainMap
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitoring.monitor import Monitor
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from api import schemas
+from api.explanations import MAX_ROWS, Explainer, can_explain
+from api.feedback import FeedbackStore
+from api.gate import Gate, read_body
+from api.model import Model, Outputs, Values
+from api.problems import Problem
+from api.schemas import Table, Wishes
+from api.serving import Role, Serving
+from api.shadow import Shadow, Shadowed
+
+Reader = Callable[[Any, Model], tuple[Table, Wishes, list[dict[str, Any]]]]
+N_EXPLAINING, N_WAITING_TO_EXPLAIN = 1, 8
+_log = logging.getLogger("service")
+
+
+@dataclass
+class Predicted:
+    """What was predicted for one request.
+
+    Parameters
+    ----------
+    model : Model
+        The version that answers.
+    role : {"champion", "challenger"}
+        What it is.
+    values : dict of str to ndarray of shape (n_rows,)
+        The cells, as they were read.
+    outputs : Outputs
+        Its predictions.
+    wishes : Wishes
+        What else was asked for.
+    warnings : list of dict
+        What the client should know.
+    ids : list of str
+        An id for each row, if they were asked for.
+    explanations : list of dict
+        One for each row, if they were asked for.
+    """
+
+    model: Model
+    role: Role
+    values: Values
+    outputs: Outputs
+    wishes: Wishes
+    warnings: list[dict[str, Any]]
+    ids: list[str] = field(default_factory=list)
+    explanations: list[dict[str, Any]] = field(default_factory=list)
+
+    def word(self) -> list[dict[str, Any]]:
+        """One object for each row, with everything that was asked for."""
+        parts = [self.model.word(self.outputs)]
+        if self.wishes.intervals:
+            parts.append(self.model.word_intervals(self.outputs))
+        if self.ids:
+            parts.append([{"prediction_id": id_} for id_ in self.ids])
+        if self.explanations:
+            parts.append([{"explanation": explanation} for explanation in self.explanations])
+        if len(parts) == 1:
+            return parts[0]
+        return [dict(ChainMap(*reversed(row))) for row in zip(*parts, strict=True)]
+
+
+class Predictions:
+    """Predicts, with what is counted and remembered on the way.
+
+    Parameters
+    ----------
+    serving : Serving
+        The versions that answer.
+    monitor : Monitor
+        What is counted.
+    store : FeedbackStore
+        Where predictions wait for their truth.
+    max_waiting : int
+        Requests that may wait for their turn.
+    always_ids : bool
+        Whether every prediction is given an id.
+
+    Attributes
+    ----------
+    gate : Gate
+        Admits requests.
+    """
+
+    def __init__(
+        self, serving: Serving, monitor: Monitor, store: FeedbackStore, *, max_waiting: int, always_ids: bool
+    ) -> None:
+        self._serving, self._monitor, self._store, self._always_ids = serving, monitor, store, always_ids
+        self.gate = Gate(serving.model.n_threads + 1, max_waiting)
+        self._explaining = Gate(N_EXPLAINING, N_WAITING_TO_EXPLAIN)
+        self._shadow = Shadow(monitor.metrics)
+
+    async def predict(self, request: Request, read: Reader) -> Predicted:
+        """Predict the rows in a request's body.
+
+        Parameters
+        ----------
+        request : Request
+            Whose body is JSON.
+        read : callable
+            Reads the JSON for a model.
+
+        Returns
+        -------
+        Predicted
+            The predictions.
+
+        Raises
+        ------
+        Problem
+            The request cannot be answered.
+        """
+        check_media_type(request)
+        async with self.gate.inside():
+            body = await read_body(request)
+            async with self.gate.working():
+                model, role = self._serving.route(routing_key(request))
+                request.state.version, request.state.role = model.config["version"], role
+                found = await run_in_threadpool(self._predict, body, read, model, role)
+        request.state.n_rows = found.outputs.n_rows
+        if found.wishes.explanations:
+            async with self._explaining.inside(), self._explaining.working():
+                found.explanations = await run_in_threadpool(_explain, found)
+        return found
+
+    def _predict(self, body: bytes, read: Reader, model: Model, role: Role) -> Predicted:
+        table, wishes, warnings = read(schemas.parse(body), model)
+        _check_wishes(wishes, table.n_rows, model)
+        rows = schemas.read_table(table, model)
+        keeps = wishes.prediction_ids or self._always_ids
+        started = time.perf_counter()
+        outputs = model.run(rows.values, intervals=wishes.intervals or keeps)
+        seconds = time.perf_counter() - started
+        found = Predicted(model, role, rows.values, outputs, wishes, [*rows.warnings, *warnings])
+        self._count(found, rows, seconds)
+        if keeps:
+            self._remember(found)
+        trial = self._serving.trial
+        if trial is not None and trial.mode == "shadow" and role == "champion":
+            self._shadow.follow(Shadowed(trial.model, rows.values, outputs))
+        return found
+
+    def _count(self, found: Predicted, rows: schemas.Rows, seconds: float) -> None:
+        metrics, model, outputs = self._monitor.metrics, found.model, found.outputs
+        is_champion = found.role == "champion"
+        metrics.observe_inference(seconds)
+        metrics.observe_rows(rows.values, rows.unseen, outputs, model.class_names, is_champion)
+        metrics.observe_route(model.config["version"], found.role, rows.n_rows)
+        if is_champion:
+            self._monitor.observe_outputs(outputs.codes, outputs.probabilities)
+
+    def _remember(self, found: Predicted) -> None:
+        """Predictions are worth more than their ids: where these cannot be kept, the answer says so."""
+        try:
+            found.ids = self._store.remember(found.outputs, found.model.config["version"])
+        except sqlite3.Error as error:
+            _log.error("predictions are not kept", extra={"fields": {"error": type(error).__name__}})
+            detail = "The predictions could not be kept: they have no ids, and no feedback can be given."
+            found.warnings.append({"code": "not_kept", "detail": detail})
+
+
+def _check_wishes(wishes: Wishes, n_rows: int, model: Model) -> None:
+    if wishes.intervals and not model.has_intervals:
+        schemas.refuse([schemas.unusable("intervals", "this model has none: it ranks, or had too few rows to tell")])
+    if wishes.explanations and not can_explain(model):
+        schemas.refuse([schemas.unusable("explanations", "this package holds no background to explain against")])
+    if wishes.explanations and n_rows > MAX_ROWS:
+        detail = f"at most {MAX_ROWS} rows are explained at a time; got {n_rows}"
+        schemas.refuse([schemas.unusable("explanations", detail)])
+
+
+def _explain(found: Predicted) -> list[dict[str, Any]]:
+    return Explainer(found.model).explain(found.values, found.outputs)
+
+
+def routing_key(request: Request) -> str:
+    """What decides which version answers, if there are two: the caller's own key, else the id of the request."""
+    return request.headers.get("x-routing-key") or str(request.state.request_id)
+
+
+def check_media_type(request: Request) -> None:
+    """Raise a Problem (415) unless the body is said to be JSON."""
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise Problem("unsupported-media-type")

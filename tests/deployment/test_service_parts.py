@@ -1,0 +1,332 @@
+"""Parts of an exported service by themselves: scores, estimates, feedback, keys, advice, money, traffic."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_wf.core import coerce, drift
+from automl_wf.core.metrics import METRICS
+from automl_wf.core.tasks import Task
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "package"
+Import = Callable[[str], ModuleType]
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Import]:
+    """Imports a module of the service, as it lies in a package."""
+    root = tmp_path_factory.mktemp("package")
+    for name in ("api", "monitoring"):
+        shutil.copytree(TEMPLATES / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for module in (coerce, drift):
+        shutil.copy(str(module.__file__), root / "api")
+    sys.path.insert(0, str(root))
+    yield importlib.import_module
+    sys.path.remove(str(root))
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("api", "monitoring")]:
+        del sys.modules[name]
+
+
+class Clock:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def labelled(part: Import, task: Task, n: int = 200, seed: int = 0) -> Any:
+    """Made-up predictions with their truth."""
+    rng = np.random.default_rng(seed)
+    rows = {"query": [f"q{i // 10}" for i in range(n)]}
+    if task.is_classification:
+        k = 2 if task is Task.BINARY else 4
+        shares = rng.dirichlet(np.ones(k), n)
+        y = np.array([rng.choice(k, p=share) for share in shares])
+        return part("monitoring.performance").Labelled(
+            y=y.astype(float), codes=shares.argmax(axis=1).astype(float), shares=shares, **rows
+        )
+    y = rng.integers(0, 4, n).astype(float) if task is Task.RANKING else rng.normal(size=n)
+    values = np.round(y + rng.normal(size=n), 1)
+    return part("monitoring.performance").Labelled(y=y, values=values, **rows)
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_measured_scores_are_those_of_the_model_card(part: Import, task: Task) -> None:
+    rows = labelled(part, task)
+    found = part("monitoring.performance").measure(rows, task.value)
+    assert len(found) >= (1 if task is Task.RANKING else 3)
+    y = rows.y.astype(np.int64) if task.is_classification else rows.y
+    prediction = rows.shares if task.is_classification else rows.values
+    group = np.array([int(query[1:]) for query in rows.query])
+    for score in found:
+        expected = METRICS[score.name].evaluate(y, prediction, None, group if task is Task.RANKING else None)
+        assert score.value == pytest.approx(float(expected), abs=1e-9), score.name
+
+
+def test_a_few_rows_say_nothing(part: Import) -> None:
+    rows = labelled(part, Task.BINARY, n=29)
+    assert part("monitoring.performance").measure(rows, "binary") == []
+    assert part("monitoring.performance").coverage(rows) is None
+
+
+def test_standard_errors_are_those_of_repetition(part: Import) -> None:
+    measure = part("monitoring.performance").measure
+    runs = [{s.name: s for s in measure(labelled(part, Task.BINARY, seed=seed), "binary")} for seed in range(150)]
+    for name in ("accuracy", "log_loss", "brier", "roc_auc"):
+        spread = np.std([run[name].value for run in runs], ddof=1)
+        assert np.mean([run[name].error for run in runs]) == pytest.approx(spread, rel=0.25), name
+
+
+def test_what_is_estimated_before_any_truth_comes_true(part: Import) -> None:
+    performance = part("monitoring.performance")
+    rows, estimate = labelled(part, Task.BINARY, n=3000), performance.Estimate()
+    for chunk in np.array_split(np.arange(3000), 10):
+        estimate.add(rows.codes[chunk].astype(int).tolist(), rows.shares[chunk], 1)
+    n, scores = estimate.scores()
+    measured = {score.name: score for score in performance.measure(rows, "binary")}
+    assert n == 3000
+    assert {score.name for score in scores} == {"accuracy", "log_loss", "roc_auc"}
+    for score in scores:
+        assert abs(score.value - measured[score.name].value) < 4 * measured[score.name].error, score.name
+
+
+def test_the_expected_area_is_the_one_over_all_pairs(part: Import) -> None:
+    performance = part("monitoring.performance")
+    p = np.random.default_rng(0).integers(0, 200, 40) / 200 + 1e-6
+    estimate = performance.Estimate()
+    estimate.add((p >= 0.5).astype(int).tolist(), np.column_stack([1 - p, p]), 1)
+    won = pairs = 0.0
+    for i in range(40):
+        for j in range(40):
+            if i != j:
+                weight = p[i] * (1 - p[j])
+                pairs += weight
+                won += weight * (1.0 if p[i] > p[j] else 0.5 if p[i] == p[j] else 0.0)
+    auc = {score.name: score.value for score in estimate.scores()[1]}["roc_auc"]
+    assert auc == pytest.approx(won / pairs, abs=1e-9)
+
+
+def test_coverage_of_intervals_and_sets(part: Import) -> None:
+    performance = part("monitoring.performance")
+    y = np.arange(40.0)
+    bounds = np.column_stack([y - 1, np.where(y < 30, y + 1, y - 0.5)])
+    assert performance.coverage(performance.Labelled(y=y, bounds=bounds)).value == 0.75
+    in_set = np.tile([True, False], (40, 1))
+    assert performance.coverage(performance.Labelled(y=y % 2, in_set=in_set)).value == 0.5
+
+
+def store_of(part: Import, clock: Clock, path: str = ":memory:", max_rows: int = 100, ttl_s: float = 1000.0) -> Any:
+    return part("api.feedback").FeedbackStore(path, max_rows, ttl_s, clock)
+
+
+def outputs_of(part: Import, codes: list[int]) -> Any:
+    shares = np.array([[0.75, 0.25] if code == 0 else [0.25, 0.75] for code in codes])
+    return part("api.model").Outputs(codes, shares, None, None, shares > 0.5)
+
+
+def test_feedback_is_counted_once_and_may_be_completed(part: Import) -> None:
+    feedback, clock = part("api.feedback").Feedback, Clock()
+    store = store_of(part, clock)
+    first, second = store.remember(outputs_of(part, [0, 1]), "v1")
+
+    def status(*said: Any) -> list[str]:
+        return [receipt.status for receipt in store.receive(said)]
+
+    assert status(feedback(first, y=1.0), feedback(first, y=1.0)) == ["accepted", "duplicate"]
+    assert status(feedback(first, y=0.0)) == ["conflict"]
+    assert status(feedback(first, y=1.0, rating=4.0), feedback(first, rating=4.0)) == ["accepted", "duplicate"]
+    assert status(feedback(second, rating=1.0), feedback("nonsense", y=1.0)) == ["accepted", "unknown"]
+    [receipt] = store.receive([feedback(second, y=0.0, outcomes={"orders": 2.0})])
+    assert (receipt.code, receipt.news.y, receipt.news.rating, receipt.news.outcomes) == (1, 0.0, None, {"orders": 2.0})
+    rows = store.labelled("v1", 60.0)
+    assert sorted(zip(rows.codes.tolist(), rows.y.tolist(), strict=True)) == [(0.0, 1.0), (1.0, 0.0)]
+    assert rows.shares.shape == rows.in_set.shape == (2, 2)
+    assert len(store.labelled("v2", 60.0).y) == 0
+
+
+def test_predictions_are_forgotten_in_time_and_in_number(part: Import) -> None:
+    feedback, clock = part("api.feedback").Feedback, Clock()
+    store = store_of(part, clock, max_rows=100, ttl_s=1000.0)
+    [oldest] = store.remember(outputs_of(part, [0]), "v1")
+    for _ in range(20):
+        newest = store.remember(outputs_of(part, [0, 1] * 5), "v1")
+    assert store.n_waiting() == 100
+    assert [r.status for r in store.receive([feedback(oldest, y=0.0), feedback(newest[0], y=0.0)])] == [
+        "unknown",
+        "accepted",
+    ]
+    clock.now += 1001.0
+    assert [r.status for r in store.receive([feedback(newest[1], y=0.0)])] == ["expired"]
+    store.remember(outputs_of(part, [1]), "v1")
+    assert store.n_waiting() == 1
+    assert len(store.labelled("v1", 60.0).y) == 0
+
+
+def test_a_file_survives_a_restart_and_may_be_shared(part: Import, tmp_path: Path) -> None:
+    feedback, clock, path = part("api.feedback").Feedback, Clock(), str(tmp_path / "feedback.db")
+    store, other = store_of(part, clock, path), store_of(part, clock, path)
+    [id_] = store.remember(part("api.model").Outputs(None, None, np.array([np.nan]), np.array([[1.0, 2.0]])), "v1")
+    store.close()
+    assert [r.status for r in other.receive([feedback(id_, y=1.5)])] == ["accepted"]
+    rows = other.labelled("v1", 60.0)
+    assert rows.values is None
+    assert rows.bounds.tolist() == [[1.0, 2.0]]
+    other.close()
+    Path(path).write_bytes(b"something else, and long enough not to be taken for an empty file" * 20)
+    with pytest.raises(part("api.utils").StartError, match="MODEL_FEEDBACK_DB"):
+        store_of(part, clock, path)
+
+
+def test_keys_change_with_their_file(part: Import, tmp_path: Path) -> None:
+    keys, clock, path = part("api.keys"), Clock(), tmp_path / "keys"
+
+    def write(*names: str) -> None:
+        scratch = tmp_path / "scratch"
+        scratch.write_text("\n".join(hashlib.sha256(name.encode()).hexdigest() for name in names))
+        scratch.replace(path)
+        clock.now += 1.5
+
+    def admitted() -> list[str]:
+        return [name for name in ("one", "two", "fixed") if ring.admits(name.encode())]
+
+    write("one")
+    environ = {"MODEL_API_KEY_FILE": str(path), "MODEL_API_KEY_HASHES": hashlib.sha256(b"fixed").hexdigest()}
+    ring = keys.Keys(environ, clock)
+    assert admitted() == ["one", "fixed"]
+    write("one", "two")
+    assert admitted() == ["one", "two", "fixed"]
+    write("two")
+    assert admitted() == ["two", "fixed"]
+    path.write_text("no hash")
+    clock.now += 1.5
+    assert admitted() == ["two", "fixed"]
+    path.unlink()
+    clock.now += 1.5
+    assert admitted() == ["two", "fixed"]
+    write()
+    assert admitted() == ["fixed"]
+    assert not ring.admits(None)
+
+
+def test_without_a_last_key_nobody_is_admitted(part: Import, tmp_path: Path) -> None:
+    keys, clock, path = part("api.keys"), Clock(), tmp_path / "keys"
+    path.write_text(hashlib.sha256(b"one").hexdigest())
+    ring = keys.Keys({"MODEL_API_KEY_FILE": str(path)}, clock)
+    path.write_text("# nobody\n")
+    clock.now += 1.5
+    assert not ring.admits(b"one")
+    assert not ring.admits(None)
+    assert keys.Keys({"MODEL_ALLOW_ANONYMOUS": "1"}, clock).admits(None)
+
+
+def test_where_a_key_may_stand(part: Import) -> None:
+    key_of = part("api.keys").key_of
+    assert key_of({b"x-api-key": b"k", b"authorization": b"Bearer other"}, may_be_basic=False) == b"k"
+    assert key_of({b"authorization": b"bearer k"}, may_be_basic=False) == b"k"
+    log_in = {b"authorization": b"Basic YW55Ym9keTprOjI="}
+    assert key_of(log_in, may_be_basic=True) == b"k:2"
+    assert key_of(log_in, may_be_basic=False) is None
+    assert key_of({b"authorization": b"Basic %%%"}, may_be_basic=True) is None
+    assert key_of({}, may_be_basic=True) is None
+
+
+def advise(part: Import, **changes: Any) -> dict[str, Any]:
+    score = part("monitoring.performance").Score
+    figures = part("monitoring.metrics").DriftFigures
+    known: dict[str, Any] = {
+        "reference": {"accuracy": 0.9, "log_loss": 0.3},
+        "reference_errors": {"accuracy": 0.01},
+        "measured": [score("accuracy", 0.89, 0.01), score("log_loss", 0.31, 0.02)],
+        "n_measured": 500,
+        "coverage": score("coverage", 0.94, 0.01),
+        "confidence": 0.95,
+        "estimated": [score("accuracy", 0.88)],
+        "drift": figures({"x": (0.05, 0.01)}, (0.02, 0.01), 1000),
+    }
+    found: dict[str, Any] = part("monitoring.advice").advise(**(known | changes))
+    return found
+
+
+def test_advice_follows_from_figures(part: Import) -> None:
+    score = part("monitoring.performance").Score
+    figures = part("monitoring.metrics").DriftFigures
+    drifted = figures({"x": (0.5, 0.01)}, (0.4, 0.01), 1000)
+    assert advise(part)["advice"] == "none"
+    fell = advise(part, measured=[score("accuracy", 0.8, 0.01)])
+    assert (fell["advice"], [r["code"] for r in fell["reasons"]]) == ("retrain", ["score_fell"])
+    assert fell["reasons"][0]["figures"]["measured"] == 0.8
+    assert advise(part, measured=[score("log_loss", 0.5, 0.01)])["advice"] == "retrain"
+    assert advise(part, measured=[score("log_loss", 0.1, 0.01)])["advice"] == "none"
+    assert advise(part, coverage=score("coverage", 0.8, 0.01))["reasons"][0]["code"] == "coverage_fell"
+    assert advise(part, measured=[score("accuracy", 0.8, 0.01)], n_measured=99)["advice"] == "none"
+    watched = advise(part, drift=drifted)
+    assert (watched["advice"], len(watched["reasons"])) == ("watch", 2)
+    assert advise(part, drift=drifted, n_measured=0, measured=[])["advice"] == "retrain"
+    assert advise(part, drift=figures({"x": (0.5, 0.01)}, None, 199), n_measured=0)["advice"] == "none"
+    assert advise(part, estimated=[score("accuracy", 0.8)])["advice"] == "watch"
+
+
+def test_money_is_counted_as_it_was_named(part: Import) -> None:
+    worth = part("monitoring.business").Worth
+    config = {
+        "task": "binary",
+        "positive": 1,
+        "business": {"currency": "EUR", "cost_matrix": [[0, 1], [5, -2]], "revenue_per_unit": 2, "custom_kpis": ["k"]},
+    }
+    binary = worth.of(config, ("more", "k"))
+    assert [binary.error(*pair) for pair in ((1, 0), (0, 1), (1, 1))] == ["fp", "fn", None]
+    assert (binary.cost(1, 0), binary.cost(0, 1), binary.cost(1, 1)) == (1.0, 5.0, 0.0)
+    assert (binary.earned(1, 1), binary.earned(0, 0)) == (2, None)
+    assert (binary.counted, binary.priced, binary.kpis) == (("k", "more", "revenue"), ("fp", "fn"), ("k", "more"))
+    values = worth.of({"task": "regression", "business": {"cost_per_unit_over": 2.0, "cost_per_unit_under": 3.0}})
+    assert (values.cost_of_value(5.0, 4.0), values.cost_of_value(4.0, 5.0)) == (("over", 2.0), ("under", 3.0))
+    nothing = worth.of({"task": "binary", "business": None})
+    assert (nothing.counted, nothing.priced, nothing.cost(1, 0), nothing.earned(1, 1)) == ((), (), None, None)
+
+
+def test_traffic_never_grows(part: Import) -> None:
+    clock = Clock()
+    traffic = part("monitoring.traffic").Traffic(clock)
+    for i in range(10_000):
+        clock.now += 1.0
+        traffic.add(200 if i % 10 else 503, 0.002)
+    found = traffic.summary()
+    assert len(found["per_minute"]) == 60
+    assert found["requests"] == pytest.approx(3600, abs=60)
+    assert found["failed"] == pytest.approx(360, abs=6)
+    assert found["latency_ms"] == {"p50": 2.0, "p95": 2.0, "p99": 2.0}
+    assert len(traffic._latest) <= 4096
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MODEL_ADAPTERS", "v3"),
+        ("MODEL_FEEDBACK_MAX", "0"),
+        ("MODEL_FEEDBACK_TTL_S", "a day"),
+        ("MODEL_MAX_WAITING", "-1"),
+        ("MODEL_KPIS", ",".join(map(str, range(21)))),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(part: Import, name: str, text: str) -> None:
+    with pytest.raises(part("api.utils").StartError, match=name):
+        part("api.settings").Settings.read({name: text})
+
+
+def test_labels_of_a_tensor_have_the_type_of_the_classes(part: Import) -> None:
+    label_type = part("api.adapters")._label_type
+    kinds = [label_type(classes) for classes in ([False, True], [1, 2], [1, 2.5], ["a", "b"], [None, "b"])]
+    assert kinds == ["BOOL", "INT64", "FP64", "BYTES", "BYTES"]
