@@ -225,6 +225,35 @@ def threshold_counts(is_positive: NDArray[np.bool_], score: Floats, weight: Floa
     return hits, np.cumsum(ordered * (1 - positive), axis=-1)[..., ends], falling[ends]
 
 
+def counts_from(
+    is_positive: NDArray[np.bool_], score: Floats, weight: Floats | None, thresholds: Floats
+) -> tuple[Floats, Floats, float, float]:
+    """True and false positives if rows count as positive from given thresholds on, as `decide` has it.
+
+    Parameters
+    ----------
+    is_positive : ndarray of shape (n_rows,)
+        Whether a row is of the positive class.
+    score : ndarray of shape (n_rows,)
+        The larger, the more likely positive.
+    weight : ndarray of shape (n_rows,) or None
+        Row weights.
+    thresholds : ndarray of shape (n_thresholds,)
+        In any order.
+
+    Returns
+    -------
+    true_positives, false_positives : ndarray of shape (n_thresholds,)
+        Weight of the rows whose score is at least the threshold, but for rounding.
+    n_positive, n_negative : float
+        Weight of all rows of either class.
+    """
+    hits, alarms, falling = threshold_counts(is_positive, score, weight)
+    n_passed = np.searchsorted(-falling, -(thresholds - TIE), side="right")
+    found, raised = np.append(0.0, hits)[n_passed], np.append(0.0, alarms)[n_passed]
+    return found, raised, float(hits[-1]), float(alarms[-1])
+
+
 def _steps(cumulated: Any) -> Any:
     return np.diff(cumulated, axis=-1, prepend=0.0)
 

@@ -38,7 +38,8 @@ def drift_reference(
     labels : ndarray of shape (n_rows,) or None
         Predicted labels, for classes.
     fold : ndarray of shape (n_rows,) or None, default=None
-        The fold that holds out each row of the table; -1: none does.
+        The fold that holds out each row of the table; -1: none does. None where folds are random parts of the rows,
+        which differ by chance alone.
 
     Returns
     -------

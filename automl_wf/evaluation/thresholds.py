@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl_wf.core.costs import Costs
-from automl_wf.core.metrics import TIE, Floats, threshold_counts
+from automl_wf.core.metrics import Floats, counts_from, threshold_counts
 from automl_wf.evaluation.scores import Held
 
 #: Thresholds: round ones, and some that lie evenly along the ROC curve.
@@ -69,17 +69,14 @@ def count_by_threshold(
     Thresholds or None
         None: one class only.
     """
-    hits, alarms, falling = threshold_counts(
-        held.y == pos_index, np.ascontiguousarray(held.prediction[:, pos_index]), held.weight
-    )
+    given = (held.y == pos_index, np.ascontiguousarray(held.prediction[:, pos_index]), held.weight)
+    hits, alarms, falling = threshold_counts(*given)
     if not (hits[-1] > 0 and alarms[-1] > 0):
         return None
     own = held.threshold if isinstance(held.threshold, float) else 0.5
     own = own if pos_index == 1 else 1.0 - own
     thresholds = np.unique(np.concatenate([_ROUND, falling[_evenly(hits, alarms)], [own]]))
-    # Rows from the threshold on, but for rounding, as `decide` has it
-    n_passed = np.searchsorted(-falling, -(thresholds - TIE), side="right")
-    found, raised = np.append(0.0, hits)[n_passed], np.append(0.0, alarms)[n_passed]
+    found, raised, n_positive, n_negative = counts_from(*given, thresholds)
     in_use = int(np.searchsorted(thresholds, own))
     found[in_use], raised[in_use] = _decided(held, pos_index)
     return Thresholds(
@@ -88,10 +85,10 @@ def count_by_threshold(
         tuple(thresholds.tolist()),
         tuple(found.tolist()),
         tuple(raised.tolist()),
-        float(hits[-1]),
-        float(alarms[-1]),
+        n_positive,
+        n_negative,
         in_use,
-        () if costs is None else _cost_per_row(costs, pos_index, found, raised, float(hits[-1]), float(alarms[-1])),
+        () if costs is None else _cost_per_row(costs, pos_index, found, raised, n_positive, n_negative),
     )
 
 

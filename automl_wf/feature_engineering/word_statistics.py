@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import ridge_regression
 
 from automl_wf.core.table import Strings
 from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
@@ -157,6 +156,9 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         """Per part, what each word adds to the scores, by the other parts; by all rows where there is one only."""
         if not index:
             return [np.zeros((0, targets.shape[1]))] * n_parts
+        # All of sklearn.linear_model comes with it: too much for every import of the package.
+        from sklearn.linear_model import ridge_regression
+
         X = weighted_words(column.levels, index, squares)
         points = []
         for part in range(n_parts):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from automl_wf.core.costs import Costs, DecisionRule, UnitCosts
-from automl_wf.core.metrics import TIE, Scoring, cost_scoring, decide
+from automl_wf.core.metrics import Scoring, cost_scoring, counts_from, decide
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
 
@@ -412,12 +412,8 @@ def threshold_scores(
     """
     if scoring.metric is None:
         raise TypeError(f"{scoring.name} has no metric that takes weights by draw: call it for each threshold")
-    order = np.argsort(proba[:, 1], kind="stable")
-    n_below = np.searchsorted(proba[order, 1], thresholds - TIE)
-    mass = np.ones(len(y)) if weight is None else weight[order]
-    # Sums over the rows below each threshold, by true class.
-    below = np.stack([np.append(0.0, np.cumsum(mass * (y[order] == k)))[[*n_below, len(y)]] for k in (0, 1)])
-    cells = np.concatenate([below[:, :-1], below[:, -1:] - below[:, :-1]]).T
+    hits, alarms, n_positive, n_negative = counts_from(y == 1, np.ascontiguousarray(proba[:, 1]), weight, thresholds)
+    cells = np.column_stack([n_negative - alarms, n_positive - hits, alarms, hits])
     truth, decided = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
     if scoring.pos_index == 0:
         truth, decided = 1 - truth, 1 - decided
