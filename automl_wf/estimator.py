@@ -36,7 +36,8 @@ from automl_wf.model_selection.pipeline import FittedPipeline
 from automl_wf.problem_definition import read_target
 from automl_wf.problem_definition.target import encode_labels
 from automl_wf.results import cv_results, feature_importances, feature_metadata, history, leaderboard, subject_of
-from automl_wf.workflow import FittedWorkflow, WorkflowStages
+from automl_wf.stages import FittedWorkflow
+from automl_wf.workflow import WorkflowStages
 
 if TYPE_CHECKING:
     from onnx import ModelProto

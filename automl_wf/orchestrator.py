@@ -10,7 +10,8 @@ from automl_wf.core.agents import Decision, cast
 from automl_wf.deployment import Package
 from automl_wf.estimator import WorkflowEstimator
 from automl_wf.evaluation import Evaluation
-from automl_wf.workflow import FittedWorkflow, OptimizedModels, WorkflowStages
+from automl_wf.stages import FittedWorkflow, OptimizedModels
+from automl_wf.workflow import WorkflowStages
 
 
 class ModelDevelopmentWorkflow(WorkflowStages):

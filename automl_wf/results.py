@@ -23,7 +23,8 @@ from automl_wf.deployment.subject import Subject, describe_environment
 from automl_wf.feature_engineering.plan import feature_facts
 from automl_wf.feature_engineering.preprocessor import Preprocessor
 from automl_wf.feature_engineering.selected_view import SelectedView
-from automl_wf.workflow import FittedWorkflow, reference_places
+from automl_wf.stages import FittedWorkflow
+from automl_wf.workflow import reference_places
 
 #: Confidences of the prediction intervals that card and report tell the width of.
 CONFIDENCES = (0.8, 0.9, 0.95)

@@ -7,9 +7,9 @@ stage by stage. Stage 8, which packages an estimator, is in `orchestrator.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -19,24 +19,24 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 
+from automl_wf.account import all_rows_findings, decisions_of, search_findings, summary
 from automl_wf.bayesian_hpo import (
     PARTITION_SHARE,
     AllRows,
     Configuration,
     SearchRules,
-    Training,
     Trial,
     Tuning,
     train,
     tune,
 )
-from automl_wf.bayesian_hpo.objective import MAX_PARALLEL_ROWS, MIN_PARALLEL_ROWS
-from automl_wf.core.agents import Decision, cast
+from automl_wf.bayesian_hpo.objective import MIN_PARALLEL_ROWS
+from automl_wf.core.agents import cast
 from automl_wf.core.budget import Budget
 from automl_wf.core.business import check_business, take_columns
 from automl_wf.core.checkpoint import Journal
 from automl_wf.core.compat import free_memory, peak_memory, usable_threads
-from automl_wf.core.criteria import check_requirements, criteria_findings
+from automl_wf.core.criteria import check_requirements
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.fingerprint import fingerprint
 from automl_wf.core.folds import FoldCache, Folds
@@ -44,17 +44,17 @@ from automl_wf.core.frame import learn_schema, take_rows
 from automl_wf.core.metrics import Scoring
 from automl_wf.core.partitions import PartitionedTable, is_partitioned
 from automl_wf.core.progress import Progress
-from automl_wf.core.schema import ColumnKind, Schema
+from automl_wf.core.schema import ColumnKind
 from automl_wf.core.spread import Workers, at_home
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.core.validation import read_bytes, read_groups, read_weights
-from automl_wf.data_preparation import DataPlan, Rows, arrange_rows, prepare_data
+from automl_wf.data_preparation import Rows, arrange_rows, prepare_data
 from automl_wf.data_preparation.splitting import time_order
 from automl_wf.deployment.subject import installed_version
 from automl_wf.evaluation import Evaluation, evaluate, measure_shift, shift_findings
 from automl_wf.evaluation.bias_correction import Chosen, HonestScore, bias_corrected, repeat_choice
-from automl_wf.evaluation.diagnosis import diagnose, slice_findings
+from automl_wf.evaluation.diagnosis import diagnose
 from automl_wf.evaluation.groups import sensitive_columns, sensitive_findings
 from automl_wf.evaluation.held_out import HeldOut
 from automl_wf.evaluation.learning_curve import Refit
@@ -63,10 +63,29 @@ from automl_wf.evaluation.scores import Held
 from automl_wf.evaluation.shift import AT_RANDOM
 from automl_wf.exceptions import InvalidInput, InvalidParameter
 from automl_wf.feature_engineering.plan import FeaturePlan, FittedView, plan_features
-from automl_wf.feature_engineering.validation import FeatureValidation, validate_features
+from automl_wf.feature_engineering.validation import validate_features
+from automl_wf.forecasts import (
+    SMALL_ROWS,
+    affordable_rounds,
+    diagnosis_budget,
+    forecast_folds,
+    n_bootstraps,
+    n_repeats,
+    reserve_s,
+    search_rows,
+)
 from automl_wf.interpretation import Explained, Interpretation, interpret
 from automl_wf.model_selection import DataProfile, Shortlist, shortlist_models
-from automl_wf.problem_definition import Problem, Target, define_problem, read_target
+from automl_wf.problem_definition import Problem, define_problem, read_target
+from automl_wf.stages import (
+    Data,
+    DefinedProblem,
+    EngineeredFeatures,
+    FittedWorkflow,
+    OptimizedModels,
+    PreparedData,
+    TrainedModels,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +94,6 @@ if TYPE_CHECKING:
 REFERENCE_ROWS = 1_000
 #: Out-of-fold predictions of each member stay up to this many rows.
 MAX_MEMBER_ROWS = 20_000
-#: Seconds to count the cells of one column into bins, for drift.
-KEEPING_S = 4e-4
 #: The stages, as `timings_`, progress and card call them.
 STAGES = (
     "problem_definition",
@@ -87,126 +104,6 @@ STAGES = (
     "evaluation",
     "interpretation",
 )
-
-
-@dataclass(frozen=True)
-class Data:
-    """X, y, weights and groups, read."""
-
-    schema: Schema
-    table: Table
-    target: Target
-    weight: NDArray[np.float64] | None
-    group: NDArray[np.int64] | None
-    findings: tuple[Finding, ...]
-    #: At most 1,000 rows of X as given, and their positions.
-    reference: tuple[Any, NDArray[np.intp]]
-    #: Columns that `business` names, by role; outcomes are in no other place.
-    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class DefinedProblem:
-    """Stage 1: the table as it was read, and the problem."""
-
-    data: Data
-    problem: Problem
-
-
-@dataclass(frozen=True)
-class PreparedData(DefinedProblem):
-    """Stage 2: the rows in the order and number in which they are used, their cells, and the folds."""
-
-    rows: Rows
-    table: Table
-    data_plan: DataPlan
-
-    @property
-    def splits(self) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]:
-        """Training and validation rows of each fold, by their position in X as given."""
-        return tuple((self.rows.index[a], self.rows.index[b]) for a, b in self.data_plan.folds.splits)
-
-
-@dataclass(frozen=True)
-class EngineeredFeatures(PreparedData):
-    """Stage 3: the views as recipes that each fold fits for itself, their matrices, and what validation found."""
-
-    features: FeaturePlan
-    cache: FoldCache
-    validation: FeatureValidation
-
-    def frame(self, view: str = "tree") -> pd.DataFrame:
-        """The processed features of all rows in use.
-
-        Parameters
-        ----------
-        view : str, default="tree"
-            One of `features.views`; fitted on all rows, which no fold's model ever sees.
-
-        Returns
-        -------
-        DataFrame of shape (n_rows, n_features)
-            Doubles.
-        """
-        fitted, matrix, rows = self.cache.whole(view)
-        return pd.DataFrame(matrix, columns=list(fitted.feature_names), index=self.rows.index[rows])
-
-    def metadata(self, view: str = "tree") -> pd.DataFrame:
-        """Name, kind, parents and formula of each feature of a view, fitted on all rows."""
-        classes = None if self.problem.classes is None else self.problem.classes.tolist()
-        return pd.DataFrame(self.features.metadata(self.cache.whole(view)[0], classes))
-
-
-@dataclass(frozen=True)
-class TrainedModels(EngineeredFeatures):
-    """Stage 4: the models that suit, and the portfolio's trials, the baseline first."""
-
-    shortlist: Shortlist
-    training: Training
-
-    @property
-    def trials(self) -> tuple[Trial, ...]:
-        """What was trained, in its order."""
-        return self.training.trials
-
-
-@dataclass(frozen=True)
-class OptimizedModels(TrainedModels):
-    """Stage 5: all trials, the blend of the best, and the models that will predict."""
-
-    tuning: Tuning
-
-    @property
-    def trials(self) -> tuple[Trial, ...]:
-        """Every trial, those of stage 4 first."""
-        return self.tuning.trials
-
-
-@dataclass(frozen=True)
-class FittedWorkflow:
-    """What stays after `fit`: models, facts, out-of-fold evidence and a reference sample, not the training data."""
-
-    schema: Schema
-    problem: Problem
-    data_plan: DataPlan
-    features: FeaturePlan
-    shortlist: Shortlist
-    tuning: Tuning
-    evaluation: Evaluation
-    interpretation: Interpretation
-    findings: tuple[Finding, ...]
-    decisions: tuple[Decision, ...]
-    timings: Mapping[str, float]
-    resources: Mapping[str, float | None]
-    splits: tuple[tuple[NDArray[np.intp], NDArray[np.intp]], ...]
-    evidence: Mapping[str, NDArray[Any]]
-    reference: pd.DataFrame | NDArray[Any]
-    reference_y: NDArray[Any]
-    fingerprint: str
-    drift: Mapping[str, Any]
-    view: FittedView
-    created: str
-    seed: int
 
 
 class WorkflowStages:
@@ -311,7 +208,7 @@ class WorkflowStages:
             # Last, since it can be cut at any column: what the other stages left of the time is its.
             self.interpret_models(optimized)
             result = self.compile_results()
-            progress.say(_summary(result))
+            progress.say(summary(result))
         return result
 
     def define_problem(
@@ -411,7 +308,7 @@ class WorkflowStages:
             if problem.task is Task.RANKING:
                 rows = _by_query(rows)
             table = data.table.take(rows.index)
-            n_folds = _forecast_folds(table, problem, self.budget, self.n_jobs, self.config["preset"])
+            n_folds = forecast_folds(table, problem, self.budget, self.n_jobs, self.config["preset"])
             plan = prepare_data(
                 problem, data.table, rows, cv=self.config["cv"], n_folds=n_folds, seed=self.seed % 2**31
             )
@@ -508,12 +405,12 @@ class WorkflowStages:
 
     def _search_budget(self, cache: FoldCache) -> Budget:
         """Time for the search; of a table larger than memory all partitions are to be learnt from after it."""
-        budget = self.budget.until_reserve(_reserve(self.budget, len(cache.table.cells)))
+        budget = self.budget.until_reserve(reserve_s(self.budget, len(cache.table.cells)))
         return budget if self._partitions is None else budget.share(1.0 - PARTITION_SHARE)
 
     def _shortlist(self, engineered: EngineeredFeatures) -> Shortlist:
         problem, table = engineered.problem, engineered.table
-        rounds = self._rounds(problem, table, len(engineered.data_plan.folds))
+        rounds = affordable_rounds(table, problem, self.budget, self.n_jobs, len(engineered.data_plan.folds))
         estimators, views = self._choices(problem, engineered.features)
         shortlist = shortlist_models(
             _profile(engineered.data, problem, table, self.config["time_budget"], rounds),
@@ -555,7 +452,7 @@ class WorkflowStages:
             tuning = tune(
                 trained.training,
                 budget=self.budget,
-                reserve=_reserve(self.budget, len(trained.cache.table.cells)),
+                reserve=reserve_s(self.budget, len(trained.cache.table.cells)),
                 max_seconds_per_row=self.config["max_predict_time"],
             )
         self.artifacts["optimization_history"] = _without_models(tuning.trials)
@@ -595,7 +492,7 @@ class WorkflowStages:
                 criteria=problem.criteria,
                 seconds_per_row=tuning.seconds_per_row,
                 honest=honest,
-                n_bootstraps=_n_bootstraps(self.budget, len(y)),
+                n_bootstraps=n_bootstraps(self.budget, len(y)),
                 seed=self.seed,
                 max_calls=self.budget.share(0.3).calls(tuning.score_time_s),
                 fold=cache.folds.fold_of_row,
@@ -640,7 +537,7 @@ class WorkflowStages:
             y,
             weight,
             group,
-            n_bootstraps=_n_bootstraps(self.budget, len(y)),
+            n_bootstraps=n_bootstraps(self.budget, len(y)),
             seed=self.seed,
             budget=self.budget.share(0.4),
             chosen=chosen,
@@ -673,7 +570,7 @@ class WorkflowStages:
             sensitive_columns(self.config["sensitive"], cache.table.schema),
             self._refit(optimized),
             seed=self.seed,
-            budget=_for_diagnosis(self.budget),
+            budget=diagnosis_budget(self.budget),
         )
         return replace(evaluation, **vars(diagnosis))
 
@@ -724,7 +621,7 @@ class WorkflowStages:
                 cache.group,
                 problem.scoring,
                 [c.position for c in table.schema.used],
-                n_repeats=_n_repeats(len(cache.y)),
+                n_repeats=n_repeats(len(cache.y)),
                 seed=self.seed,
                 budget=self.budget.until_reserve(0.02 * (self.budget.seconds or 0.0)),
                 threshold=tuning.blend.postprocess.rule,
@@ -773,7 +670,7 @@ class WorkflowStages:
         interpretation: Interpretation = self.artifacts["interpretation"]
         kept = self._kept if optimized is self._optimized else self._keep(optimized, evaluation)
         problem, used = replace(optimized.problem, criteria=evaluation.criteria), self._used_s
-        decisions = _decisions(optimized, evaluation, interpretation, self.config)
+        decisions = decisions_of(optimized, evaluation, interpretation, self.config)
         result = FittedWorkflow(
             schema=optimized.data.schema,
             problem=problem,
@@ -787,8 +684,8 @@ class WorkflowStages:
                 [
                     *problem.findings,
                     *optimized.data_plan.findings,
-                    *_search_findings(optimized.tuning, evaluation, self.config),
-                    *_all_rows_findings(optimized.tuning, problem.findings),
+                    *search_findings(optimized.tuning, evaluation, self.config),
+                    *all_rows_findings(optimized.tuning, problem.findings),
                     *shift_findings(evaluation.shift),
                 ]
             ),
@@ -804,21 +701,6 @@ class WorkflowStages:
         self.agents = cast(decisions)
         return result
 
-    def _rounds(self, problem: Problem, table: Table, n_folds: int) -> float | None:
-        """Boosting rounds per fold that a fair share of the time affords; None without a clock."""
-        if self.budget.seconds is None or table.n_rows <= SMALL_ROWS:
-            return None
-        growth = table.n_rows / (self._search_rows(table) or table.n_rows)
-        per_round = n_folds * _seconds_per_round(table, problem, self.n_jobs)
-        return growth * FAIR_SHARE * self.budget.seconds / per_round
-
-    def _search_rows(self, table: Table) -> int | None:
-        """Rows that configurations are compared on, where all of them would leave too few rounds; None: all."""
-        if self.budget.seconds is None or table.n_rows <= HOLD_OUT_ROWS:
-            return None
-        rounds = FAIR_SHARE * self.budget.seconds / _seconds_per_tree(table, self.n_jobs)
-        return None if rounds >= FEWEST_ROUNDS else max(int(table.n_rows * rounds / FEWEST_ROUNDS), HOLD_OUT_ROWS)
-
     def _fold_cache(self, problem: Problem, rows: Rows, table: Table, folds: Folds, features: FeaturePlan) -> FoldCache:
         # Without a clock nothing may depend on the machine.
         default = free_memory() if self.budget.is_limited else 4e9
@@ -833,7 +715,7 @@ class WorkflowStages:
             units=rows.group if rows.group is not None else rows.copies,
             seed=self.seed,
             memory_limit=memory / 4,
-            max_rows=self._search_rows(table),
+            max_rows=search_rows(table, self.budget, self.n_jobs),
             has_classes=problem.classes is not None,
         )
 
@@ -909,7 +791,6 @@ class _Predictor:
 
     tuning: Tuning
     fold: int
-    cache: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def __call__(self, table: Table) -> NDArray[np.float64]:
         return self.tuning.fold_blend.predict_fold(table, self.fold)
@@ -939,77 +820,8 @@ DEFAULTS: dict[str, Any] = {
     # (model, hyper-parameters) pairs to fit instead of searching: what `refit` takes over from an earlier fit.
     "recipe": None,
 }
-#: Up to this many rows the configurations follow from the size alone, and the clock is only a guard.
-SMALL_ROWS = 2_000
-#: From this many rows on a hold-out part is large enough to compare models by.
-HOLD_OUT_ROWS = 20_000
-#: One model's share of the time; where it affords fewer boosting rounds than this, models are compared on fewer rows.
-FAIR_SHARE, FEWEST_ROUNDS = 0.25, 100
-#: Folds of a preset; five for the others.
-FOLDS = {"best": 8}
-#: Folds that threads are filled with at most: each costs the features of its own, and time to predict.
-MOST_FOLDS = 8
 #: More configurations than this are never worth their time in one fit.
 MAX_TRIALS = 200
-
-
-def _reserve(budget: Budget, n_columns: int) -> float:
-    """Seconds kept for blending, evaluation, what is kept of each column, and interpretation."""
-    if budget.seconds is None:
-        return 0.0
-    return max(0.12 * budget.seconds, min(0.5, 0.3 * budget.seconds)) + KEEPING_S * n_columns
-
-
-def _for_diagnosis(budget: Budget) -> Budget:
-    """A few percent of all time; where the search ended early, a fraction of what it took."""
-    if budget.seconds is None:
-        return Budget()
-    return Budget(max(min(0.3 * budget.left(), 0.04 * budget.seconds, max(0.1 * budget.elapsed(), 0.15)), 0.0))
-
-
-def _n_bootstraps(budget: Budget, n_rows: int) -> int:
-    return 200 if n_rows > SMALL_ROWS and (budget.seconds is None or budget.seconds >= 30) else 100
-
-
-def _n_repeats(n_rows: int) -> int:
-    return 3 if n_rows > SMALL_ROWS else 2
-
-
-def _forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int, preset: str = "balanced") -> int:
-    """Five folds (eight for the preset "best"), three or one hold-out part: so that several models fit into the time.
-
-    Where folds run side by side there are as many as fill the threads: four in place of three on two of them.
-
-    By a cost model of LightGBM: a tree of 31 leaves takes about 0.7 ms plus 2.2 ms per million cells; a model is
-    counted as 300 rounds on 10,000 rows or fewer, and as more on more: four times the rows take about twice the rounds.
-    """
-    if budget.seconds is None or table.n_rows <= SMALL_ROWS:
-        return FOLDS.get(preset, 5)
-    n_rounds = 300 * max(table.n_rows / 10_000, 1.0) ** 0.5
-    model = n_rounds * _seconds_per_round(table, problem, n_jobs)
-    for n_folds in (FOLDS.get(preset, 5), 5, 3):
-        # One hold-out part of few rows tells little: rather three folds for few models.
-        n_models = 3 if n_folds == 3 and table.n_rows < HOLD_OUT_ROWS else 6
-        if n_models * n_folds * model <= 0.7 * budget.seconds:
-            return _filled(n_folds, n_jobs) if table.n_rows <= MAX_PARALLEL_ROWS else n_folds
-    return 1
-
-
-def _filled(n_folds: int, n_jobs: int) -> int:
-    """Folds that run side by side come in waves: as many as fill the last one, which costs no more for it."""
-    return max(n_folds, min(-(-n_folds // n_jobs) * n_jobs, MOST_FOLDS))
-
-
-def _seconds_per_round(table: Table, problem: Problem, n_jobs: int) -> float:
-    """One boosting round on all rows."""
-    trees_per_round = problem.n_classes if problem.task is Task.MULTICLASS else 1
-    return trees_per_round * _seconds_per_tree(table, n_jobs)
-
-
-def _seconds_per_tree(table: Table, n_jobs: int) -> float:
-    """One tree of boosting on all rows, from a cost model that was measured on two threads."""
-    n_columns = max(len(table.schema.used), 1)
-    return (0.7e-3 + 2.2e-3 * table.n_rows * n_columns / 1e6) * (2.0 / max(n_jobs, 1))
 
 
 def _is_time_ordered(data: Data) -> bool:
@@ -1105,271 +917,6 @@ def _dependencies(
         "models": repr(sorted(shortlist.specs)),
         "version": f"{installed_version('automl-wf')}, lightgbm {installed_version('lightgbm')}",
     }
-
-
-def _search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str, Any]) -> list[Finding]:
-    found = slice_findings(evaluation.slices)
-    failed = [t for t in tuning.trials if t.status == "failed"]
-    if failed:
-        found.append(
-            Finding(
-                "failed_trials",
-                "warning",
-                f"{len(failed)} of {len(tuning.trials)} configurations failed, the first "
-                f"({failed[0].configuration.model}) with: {failed[0].reason[:200]}",
-                "See the column `reason` of leaderboard_.",
-            )
-        )
-    if tuning.is_clock_limited and config["n_iter"] is not None:
-        found.append(
-            Finding(
-                "clock_limited",
-                "info",
-                f"The time budget ended the search after {len(tuning.trials)} of {config['n_iter']} configurations.",
-                "Set time_budget=None for a result that repeats bit by bit.",
-            )
-        )
-    if tuning.unwritten:
-        found.append(
-            Finding(
-                "checkpoint_incomplete",
-                "warning",
-                f"A trial could not be written to the checkpoint and would be run again: {tuning.unwritten[:200]}",
-                "Estimators of your own must be picklable; check the space left in the folder.",
-            )
-        )
-    if tuning.spread is not None and tuning.spread.losses:
-        found.append(
-            Finding(
-                "workers_lost",
-                "warning",
-                f"Workers were lost {len(tuning.spread.losses)} time(s), at first with: {tuning.spread.losses[0]}. "
-                f"What they had not finished was done again, {tuning.spread.n_here} fold(s) of it in this process.",
-                "The result is the same. Look into the workers' logs: most often their memory was too small.",
-            )
-        )
-    if tuning.is_metric_slow:
-        found.append(
-            Finding(
-                "slow_metric",
-                "warning",
-                f"One call of the metric takes {tuning.score_time_s:.2g} s: the time was too short to compare all ways "
-                "of blending, or to seek a threshold.",
-                "Give more time, or a metric that is faster.",
-            )
-        )
-    if all(t.configuration.source == "baseline" for t in tuning.trials if t.status == "ok"):
-        found.append(
-            Finding(
-                "only_baseline",
-                "serious",
-                "Only the baseline could be fitted in the time.",
-                "Give more time, fewer columns, or a sample of the rows.",
-            )
-        )
-    found += criteria_findings(evaluation.criteria)
-    if evaluation.beats_baseline is False:
-        found.append(
-            Finding(
-                "not_better_than_baseline",
-                "serious",
-                "The model is not better than the baseline beyond chance.",
-                "Look for columns that have to do with the target; do not use this model.",
-            )
-        )
-    return found
-
-
-def _decisions(
-    optimized: OptimizedModels, evaluation: Evaluation, interpretation: Interpretation, config: Mapping[str, Any]
-) -> tuple[Decision, ...]:
-    """What was decided from stage 1 to 7, why, and on which fact."""
-    return (
-        *_decisions_on_data(optimized, evaluation, config),
-        *_decisions_on_models(optimized),
-        *_decisions_on_trust(evaluation, interpretation),
-    )
-
-
-def _decisions_on_data(
-    optimized: OptimizedModels, evaluation: Evaluation, config: Mapping[str, Any]
-) -> Iterator[Decision]:
-    problem, plan, schema = optimized.problem, optimized.data_plan, optimized.data.schema
-    n_distinct = problem.n_classes if problem.classes is not None else len(np.unique(optimized.data.target.values))
-    yield Decision(
-        "problem_definition",
-        f"task: {problem.task.value}",
-        "given by the user" if config["task"] != "auto" else "inferred from the values of the target",
-        f"target {problem.target_name!r} has {n_distinct:,} distinct values in {problem.n_rows:,} rows",
-    )
-    yield Decision(
-        "problem_definition",
-        f"metric: {problem.scoring.name}",
-        "what the costs of errors imply" if problem.scoring.costs is not None else _whose(config["scoring"]),
-        f"{problem.scoring.label}, {'greater' if problem.scoring.greater_is_better else 'smaller'} is better",
-    )
-    baseline = next((score.baseline for score in evaluation.scores if score.name == evaluation.primary), None)
-    yield Decision(
-        "problem_definition",
-        f"baseline: {problem.baseline}",
-        "what every model has to beat",
-        f"{problem.scoring.label} of the baseline: " + ("not defined" if baseline is None else f"{baseline:.5g}"),
-    )
-    ordered = next((f.columns[0] for f in plan.findings if f.code == "time_ordered"), None)
-    if not isinstance(config["cv"], str):
-        why = "given by the user"
-    elif ordered is not None:
-        why = f"rows are in the order of {ordered!r}"
-    else:
-        why = "as many as size and time allow" + ("" if optimized.data.group is None else ", groups kept together")
-    yield Decision(
-        "data_preparation",
-        f"folds: {plan.folds.description}",
-        why,
-        f"{plan.n_rows:,} rows, time budget {config['time_budget'] or 'none'}",
-    )
-    shares = ", ".join(f"{name} {share:.1%}" for name, share in list(plan.class_shares.items())[:5])
-    yield Decision("data_preparation", f"classes: {plan.imbalance}", "class shares", shares or "no classes")
-    for cleaned in plan.cleaning:
-        yield Decision("data_preparation", f"rows: {cleaned}", "weights and copies of rows", f"{plan.n_rows:,} rows")
-    yield Decision(
-        "feature_engineering",
-        f"views searched: {', '.join(sorted(optimized.features.distinct_views))}",
-        "each holds something of its own for some family of models",
-        f"{len(schema.used)} of {len(schema.columns)} columns are used",
-    )
-    yield Decision(
-        "feature_engineering",
-        f"features: {'valid' if optimized.validation.is_valid else 'not valid'}",
-        "the view for trees was made twice, once more for a row alone, and looked at",
-        str(optimized.validation),
-    )
-
-
-def _whose(value: Any) -> str:
-    return (
-        "the task's default" if value is None or (isinstance(value, str) and value == "auto") else "given by the user"
-    )
-
-
-def _decisions_on_models(optimized: OptimizedModels) -> Iterator[Decision]:
-    problem, tuning, profile = optimized.problem, optimized.tuning, optimized.shortlist.profile
-    rows = f"{optimized.data_plan.n_rows:,} rows"
-    seen = f"{profile.n_rows:,} rows, {profile.n_columns:,} columns, {profile.missing_share:.1%} of the cells missing"
-    for recommended in optimized.shortlist.recommendations:
-        yield Decision("model_selection", f"model: {recommended.name}", recommended.reason, seen)
-    for view, (some, all_) in optimized.cache.thinned.items():
-        taught = f"{some:,} of {all_:,} rows"
-        yield Decision("bayesian_hpo", f"view {view}: compared on {taught}", "time and memory", taught)
-    models = ", ".join(f"{m.name} ({m.weight:.2f})" for m in tuning.blend.members)
-    scores = ", ".join(f"{name} {score:.5g}" for name, score in tuning.choice.scores.items())
-    yield Decision(
-        "bayesian_hpo",
-        f"ensemble ({tuning.choice.strategy}): {models}",
-        "best on rows not used for its weights",
-        scores or f"one candidate, {problem.scoring.name} {tuning.best.score:.5g}",
-    )
-    yield from _decision_rule(problem, tuning)
-    yield Decision("bayesian_hpo", f"final models: {tuning.finish}", "what the number of rows and folds allows", rows)
-    resumed = f", {tuning.n_resumed} of them from the checkpoint" if tuning.n_resumed else ""
-    yield Decision(
-        "bayesian_hpo",
-        f"search ended: {tuning.ended}",
-        f"{len(tuning.trials)} configurations{resumed}",
-        f"best single one: {tuning.best.configuration.model}, {problem.scoring.name} {tuning.best.score:.5g}",
-    )
-    if tuning.spread is not None and tuning.spread.n_sent:
-        yield Decision(
-            "bayesian_hpo",
-            "folds: fitted on the workers of joblib's backend",
-            "the caller configured one",
-            f"{tuning.spread.n_bytes:,} bytes of rows and recipes were sent {tuning.spread.n_sent} time(s)",
-        )
-
-
-def _decisions_on_trust(evaluation: Evaluation, interpretation: Interpretation) -> Iterator[Decision]:
-    honest = evaluation.honest
-    if honest is not None and honest.value is not None:
-        yield Decision(
-            "evaluation",
-            f"score to expect: {honest.value:.5g}",
-            "the choice of the best of many is repeated in each bootstrap and taken out of the score",
-            f"{honest.best_of_n:.5g} before, {honest.n_bootstraps} bootstraps of {honest.n_rows:,} rows",
-        )
-    beats = {True: "better", False: "not better", None: "undecided"}[evaluation.beats_baseline]
-    yield Decision(
-        "evaluation",
-        f"against the baseline: {beats}",
-        "intervals of the difference",
-        f"{evaluation.n_rows:,} rows that the models had not seen",
-    )
-    if interpretation.importances:
-        top = interpretation.importances[0]
-        yield Decision(
-            "interpretation",
-            f"what matters most: {top.column}" if top.mean is not None else "importances: not run, no time",
-            f"what shuffling a column costs in {interpretation.label}",
-            f"{interpretation.n_rows:,} rows, {interpretation.n_folds} folds, {interpretation.n_repeats} repeats",
-        )
-
-
-def _all_rows_findings(tuning: Tuning, drawn: Sequence[Finding]) -> list[Finding]:
-    """Which members of a model that was searched for on a sample have learnt from the rest of the table."""
-    if not any(f.code == "searched_on_sample" for f in drawn):
-        return []
-    is_partly = "of the sample" in tuning.finish or "of all partitions" in tuning.finish
-    advice = "More time, more memory for the workers, or other estimators let all members learn from all rows."
-    return [
-        Finding(
-            "final_models_of_partitions",
-            "warning" if is_partly else "info",
-            f"Final models: {tuning.finish}.",
-            advice if is_partly else "Nothing is to be done.",
-        )
-    ]
-
-
-def _decision_rule(problem: Problem, tuning: Tuning) -> tuple[Decision, ...]:
-    """By what a class is decided on, or a value shifted, where that is not left to the most probable one."""
-    post, is_by_costs = tuning.blend.postprocess, problem.scoring.costs is not None
-    why = "costs of errors" if is_by_costs else f"better {problem.scoring.label} on rows not used to choose it"
-    if post.costs is not None:
-        return (Decision("bayesian_hpo", "decision: the class with the least expected cost", why, str(post.costs)),)
-    if post.threshold is not None and problem.classes is not None:
-        if is_by_costs and post.threshold != problem.scoring.rule:
-            why = f"cheaper than {problem.scoring.rule:.4g}, which the costs imply, on rows not used to choose it"
-        label = problem.classes.tolist()[1]
-        decision = f"decision: {label!r} from a probability of {post.threshold:.4g}"
-        return (Decision("bayesian_hpo", decision, why, f"threshold {post.threshold:.4g}"),)
-    if post.shift != 0.0:
-        return (
-            Decision("bayesian_hpo", f"predictions are shifted by {post.shift:.4g}", why, f"shift {post.shift:.4g}"),
-        )
-    return ()
-
-
-def _summary(result: FittedWorkflow) -> list[str]:
-    """Five lines: the model, the honest score with its interval, the baseline, the gravest finding, the next call."""
-    members = ", ".join(f"{m.name} {m.weight:.0%}" for m in result.tuning.blend.members[:4])
-    evaluation = result.evaluation
-    honest = evaluation.honest
-    name = result.problem.scoring.label
-    natural = result.problem.scoring.natural
-    of_sample = " (models of the sample)" if any(f.code == "searched_on_sample" for f in result.findings) else ""
-    if honest is not None and honest.value is not None and honest.interval is not None:
-        low, high = sorted(natural(end) for end in honest.interval)
-        score = f"{name}: {natural(honest.value):.5g} on new rows{of_sample}, 95 % interval {low:.5g} to {high:.5g}"
-    else:
-        score = f"{name}: {natural(result.tuning.best.score):.5g} out of fold (too little for an interval)"
-    gravest = result.findings[0] if result.findings else None
-    n_trials, seconds = len(result.tuning.trials), result.timings["total"]
-    return [
-        f"model: {members}; {n_trials} configurations in {seconds:.1f} s",
-        score,
-        f"baseline: {natural(result.tuning.baseline.score):.5g} ({result.problem.baseline})",
-        f"finding: {gravest.message} {gravest.advice}" if gravest else "finding: none",
-        "next: model.leaderboard_, model.evaluate(X_test, y_test), model.export('model_package')",
-    ]
 
 
 def _take(values: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:

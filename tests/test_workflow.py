@@ -15,8 +15,9 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.frame import learn_schema
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidInput, InvalidParameter
+from automl_wf.forecasts import forecast_folds
 from automl_wf.problem_definition import define_problem, read_target
-from automl_wf.workflow import DEFAULTS, STAGES, _forecast_folds
+from automl_wf.workflow import DEFAULTS, STAGES
 
 CONFIG: dict[str, Any] = {
     "time_budget": None,
@@ -235,7 +236,7 @@ def test_a_metric_that_knows_no_constant_predictions_leaves_the_baseline_out() -
 def test_folds_by_time_and_size(seconds: float | None, n_rows: int, n_folds: int) -> None:
     _, table, _ = learn_schema(np.arange(float(n_rows)).reshape(-1, 1))
     problem = define_problem(read_target(np.arange(n_rows) / 7, "regression", n_rows, "test"), table)
-    assert _forecast_folds(table, problem, Budget(seconds), 1) == n_folds
+    assert forecast_folds(table, problem, Budget(seconds), 1) == n_folds
 
 
 @pytest.mark.parametrize(("n_jobs", "n_folds"), [(1, 3), (2, 4), (4, 4), (5, 5), (16, 8)])
@@ -244,7 +245,7 @@ def test_folds_fill_the_threads_that_fit_them(n_jobs: int, n_folds: int) -> None
     problem = define_problem(read_target(np.arange(10_000) / 7, "regression", 10_000, "test"), table)
     # Three folds for few models: whatever the threads, time that is too short for more.
     seconds = 10 * 300 * (0.7e-3 + 2.2e-5) * (2.0 / n_jobs) / 0.7
-    assert _forecast_folds(table, problem, Budget(seconds), n_jobs) == n_folds
+    assert forecast_folds(table, problem, Budget(seconds), n_jobs) == n_folds
 
 
 def test_the_summary_says_model_score_baseline_finding_and_what_is_next(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from automl_wf.core import coerce, drift
 from automl_wf.deployment import bill_of_materials, certificate
+from automl_wf.deployment.alarm_limits import thresholds_of
 from automl_wf.deployment.card import PAGES, build_card, facts_of, owner_info, plain
 from automl_wf.deployment.checklist import Inspection, Item, run_checklist, run_tests, totals
 from automl_wf.deployment.evidence import Evidence, count_nodes, describe_target, measure, positive, sizes
@@ -31,7 +32,6 @@ from automl_wf.deployment.report import write_report
 from automl_wf.deployment.samples import Samples, make_samples
 from automl_wf.deployment.sizing import sizing_of
 from automl_wf.deployment.subject import Subject, installed_version
-from automl_wf.deployment.thresholds import thresholds_of
 from automl_wf.exceptions import NotExportable, PackageError, PackageExists, WorkflowWarning
 
 LIMITS = {"max_body_bytes": 1_048_576, "max_rows": 1000, "max_string_length": 1024}

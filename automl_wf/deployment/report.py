@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from automl_wf.deployment.card import facts_of
-from automl_wf.deployment.decisions import arrange_thresholds
 from automl_wf.deployment.explanations import arrange_explanations
 from automl_wf.deployment.failures import arrange_failures
 from automl_wf.deployment.figures import (
@@ -31,6 +30,7 @@ from automl_wf.deployment.overview import arrange_overview
 from automl_wf.deployment.render import percent, render, template_root
 from automl_wf.deployment.rows import arrange_rows
 from automl_wf.deployment.subject import Subject
+from automl_wf.deployment.threshold_slider import arrange_thresholds
 from automl_wf.deployment.value import arrange_value
 from automl_wf.exceptions import PackageError, PackageExists
 

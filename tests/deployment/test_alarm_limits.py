@@ -13,7 +13,7 @@ from automl_wf.core.drift import bin_numeric, noise, psi
 from automl_wf.core.frame import learn_schema
 from automl_wf.core.tasks import Task
 from automl_wf.deployment import Package, Subject
-from automl_wf.deployment.thresholds import thresholds_of
+from automl_wf.deployment.alarm_limits import thresholds_of
 from automl_wf.evaluation.reference import drift_reference
 
 

@@ -1,0 +1,100 @@
+"""What the clock allows, before anything is fitted: folds, rows, rounds, bootstraps, and what is kept in reserve."""
+
+from __future__ import annotations
+
+from automl_wf.bayesian_hpo.objective import MAX_PARALLEL_ROWS
+from automl_wf.core.budget import Budget
+from automl_wf.core.table import Table
+from automl_wf.core.tasks import Task
+from automl_wf.problem_definition import Problem
+
+#: Seconds to count the cells of one column into bins, for drift.
+KEEPING_S = 4e-4
+#: Up to this many rows the configurations follow from the size alone, and the clock is only a guard.
+SMALL_ROWS = 2_000
+#: From this many rows on a hold-out part is large enough to compare models by.
+HOLD_OUT_ROWS = 20_000
+#: One model's share of the time; where it affords fewer boosting rounds than this, models are compared on fewer rows.
+FAIR_SHARE, FEWEST_ROUNDS = 0.25, 100
+#: Folds of a preset; five for the others.
+FOLDS = {"best": 8}
+#: Folds that threads are filled with at most: each costs the features of its own, and time to predict.
+MOST_FOLDS = 8
+
+
+def reserve_s(budget: Budget, n_columns: int) -> float:
+    """Seconds kept for blending, evaluation, what is kept of each column, and interpretation."""
+    if budget.seconds is None:
+        return 0.0
+    return max(0.12 * budget.seconds, min(0.5, 0.3 * budget.seconds)) + KEEPING_S * n_columns
+
+
+def diagnosis_budget(budget: Budget) -> Budget:
+    """A few percent of all time; where the search ended early, a fraction of what it took."""
+    if budget.seconds is None:
+        return Budget()
+    return Budget(max(min(0.3 * budget.left(), 0.04 * budget.seconds, max(0.1 * budget.elapsed(), 0.15)), 0.0))
+
+
+def n_bootstraps(budget: Budget, n_rows: int) -> int:
+    """Draws for intervals and the honest score: a small table is not to wait for more than its models take."""
+    return 200 if n_rows > SMALL_ROWS and (budget.seconds is None or budget.seconds >= 30) else 100
+
+
+def n_repeats(n_rows: int) -> int:
+    """Times that each column is shuffled for its importance."""
+    return 3 if n_rows > SMALL_ROWS else 2
+
+
+def forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int, preset: str = "balanced") -> int:
+    """Five folds (eight for the preset "best"), three or one hold-out part: so that several models fit into the time.
+
+    Where folds run side by side there are as many as fill the threads: four in place of three on two of them.
+
+    By a cost model of LightGBM: a tree of 31 leaves takes about 0.7 ms plus 2.2 ms per million cells; a model is
+    counted as 300 rounds on 10,000 rows or fewer, and as more on more: four times the rows take about twice the rounds.
+    """
+    if budget.seconds is None or table.n_rows <= SMALL_ROWS:
+        return FOLDS.get(preset, 5)
+    n_rounds = 300 * max(table.n_rows / 10_000, 1.0) ** 0.5
+    model = n_rounds * _seconds_per_round(table, problem, n_jobs)
+    for n_folds in (FOLDS.get(preset, 5), 5, 3):
+        # One hold-out part of few rows tells little: rather three folds for few models.
+        n_models = 3 if n_folds == 3 and table.n_rows < HOLD_OUT_ROWS else 6
+        if n_models * n_folds * model <= 0.7 * budget.seconds:
+            return _filled(n_folds, n_jobs) if table.n_rows <= MAX_PARALLEL_ROWS else n_folds
+    return 1
+
+
+def _filled(n_folds: int, n_jobs: int) -> int:
+    """Folds that run side by side come in waves: as many as fill the last one, which costs no more for it."""
+    return max(n_folds, min(-(-n_folds // n_jobs) * n_jobs, MOST_FOLDS))
+
+
+def _seconds_per_round(table: Table, problem: Problem, n_jobs: int) -> float:
+    """One boosting round on all rows."""
+    trees_per_round = problem.n_classes if problem.task is Task.MULTICLASS else 1
+    return trees_per_round * _seconds_per_tree(table, n_jobs)
+
+
+def _seconds_per_tree(table: Table, n_jobs: int) -> float:
+    """One tree of boosting on all rows, from a cost model that was measured on two threads."""
+    n_columns = max(len(table.schema.used), 1)
+    return (0.7e-3 + 2.2e-3 * table.n_rows * n_columns / 1e6) * (2.0 / max(n_jobs, 1))
+
+
+def affordable_rounds(table: Table, problem: Problem, budget: Budget, n_jobs: int, n_folds: int) -> float | None:
+    """Boosting rounds per fold that a fair share of the time affords; None without a clock."""
+    if budget.seconds is None or table.n_rows <= SMALL_ROWS:
+        return None
+    growth = table.n_rows / (search_rows(table, budget, n_jobs) or table.n_rows)
+    per_round = n_folds * _seconds_per_round(table, problem, n_jobs)
+    return growth * FAIR_SHARE * budget.seconds / per_round
+
+
+def search_rows(table: Table, budget: Budget, n_jobs: int) -> int | None:
+    """Rows that configurations are compared on, where all of them would leave too few rounds; None: all."""
+    if budget.seconds is None or table.n_rows <= HOLD_OUT_ROWS:
+        return None
+    rounds = FAIR_SHARE * budget.seconds / _seconds_per_tree(table, n_jobs)
+    return None if rounds >= FEWEST_ROUNDS else max(int(table.n_rows * rounds / FEWEST_ROUNDS), HOLD_OUT_ROWS)
