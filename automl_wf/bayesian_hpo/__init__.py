@@ -357,7 +357,10 @@ def _finishing_s(objective: Objective, record: SearchRecord, budget: Budget) -> 
         return 0.0
     best = sorted((t for t in record.trials if t.status == "ok"), key=lambda t: -t.score)[:REFITTED]
     most = REFIT_SHARE * budget.seconds
-    return min(sum(s for trial in best if (s := _refit_s(objective, trial)) <= most), most)
+    best = [trial for trial in best if _refit_s(objective, trial) <= most]
+    # What trials share of their features is made once.
+    features_s = sum(objective.cache.forecast_s(view) for view in {_view_of(objective, trial) for trial in best})
+    return min(sum(_model_s(objective, trial) for trial in best) + features_s, most)
 
 
 def _keeps_folds(cache: FoldCache) -> bool:
@@ -441,9 +444,17 @@ def _finish(
 
 
 def _refit_s(objective: Objective, trial: Trial) -> float:
-    """Forecast of the seconds that fitting a trial's configuration on all rows takes."""
-    view = objective.specs[trial.configuration.model].view_of(trial.configuration.params)
-    return 1.3 * objective.cache.growth(view) * trial.fit_time_s / len(objective.cache.folds)
+    """Forecast of the seconds that fitting a trial's configuration on all rows takes, its features included."""
+    return _model_s(objective, trial) + objective.cache.forecast_s(_view_of(objective, trial))
+
+
+def _model_s(objective: Objective, trial: Trial) -> float:
+    growth = objective.cache.growth(_view_of(objective, trial))
+    return 1.3 * growth * (trial.fit_time_s - trial.feature_time_s) / len(objective.cache.folds)
+
+
+def _view_of(objective: Objective, trial: Trial) -> str:
+    return objective.specs[trial.configuration.model].view_of(trial.configuration.params)
 
 
 def _reasons(trials: Sequence[Trial]) -> str:

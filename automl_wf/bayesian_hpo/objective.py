@@ -70,6 +70,8 @@ class Trial:
         Score of each fold done.
     fit_time_s, predict_time_ms : float
         Seconds for all folds; milliseconds to predict a thousand rows with one fold's model.
+    feature_time_s : float
+        Of the seconds, those for matrices that no trial before had asked for.
     prediction : ndarray or None
         Out-of-fold predictions of `folds.rows`.
     learners, views : tuple
@@ -99,6 +101,7 @@ class Trial:
     n_parameters: int = 0
     is_cut_short: bool = False
     started_s: float = 0.0
+    feature_time_s: float = 0.0
     loss_curve: tuple[tuple[int, float], ...] = field(default=(), repr=False)
 
 
@@ -230,7 +233,7 @@ class Objective:
         Trial
             Never raises for what a model does: that is the trial's `reason`.
         """
-        start = time.perf_counter()
+        start, spent_before = time.perf_counter(), self.cache.spent_s
         elsewhere_s = sum(outcome.seconds for outcome in self._fitted_ahead(configuration).values())
         if budget.is_limited:
             budget = budget.until_reserve(self.scoring_s)
@@ -246,7 +249,10 @@ class Objective:
             del self._ahead[configuration.name, fold]
         # What was fitted ahead counts as what it would have taken here.
         seconds = time.perf_counter() - start + elsewhere_s / min(self.n_jobs, len(self.cache.folds))
-        return Trial(number, configuration, fit_time_s=seconds, started_s=started_s, **outcome)
+        feature_s = min(self._wall_s(self.cache.spent_s - spent_before), seconds)
+        return Trial(
+            number, configuration, fit_time_s=seconds, feature_time_s=feature_s, started_s=started_s, **outcome
+        )
 
     def n_ahead(self, *, is_limited: bool) -> int | None:
         """How many configurations are worth fitting at a time: none here; on workers as many as keep them busy.
@@ -365,14 +371,17 @@ class Objective:
         """Raise OutOfTime if the view takes more than its share of the time."""
         if self.feature_s is None:
             return
-        # Folds run side by side, and so are their features made.
-        is_side_by_side = MIN_PARALLEL_ROWS < len(self.cache.y) <= MAX_PARALLEL_ROWS
-        seconds = self.cache.cost_s(view) / (min(self.n_jobs, len(self.cache.folds)) if is_side_by_side else 1)
+        seconds = self._wall_s(self.cache.cost_s(view))
         if seconds > self.feature_s:
             raise OutOfTime(
                 f"the features of view {view!r} would take {seconds:.1f} s; "
                 f"a view may take {self.feature_s:.1f} s ({FEATURE_SHARE:.0%} of the search)"
             )
+
+    def _wall_s(self, seconds: float) -> float:
+        """What the matrices of all folds take by the clock: folds run side by side, and so are their features made."""
+        is_side_by_side = MIN_PARALLEL_ROWS < len(self.cache.y) <= MAX_PARALLEL_ROWS
+        return seconds / (min(self.n_jobs, len(self.cache.folds)) if is_side_by_side else 1)
 
     def _batches(self, folds: list[int]) -> list[list[int]]:
         """Folds fitted between two questions whether to go on."""

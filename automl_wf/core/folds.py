@@ -231,8 +231,14 @@ class FoldCache:
         return len(self._taught(view, _ALL)) / float(np.mean(taught))
 
     def forecast_s(self, view: str) -> float:
-        """Seconds that fitting the view on all rows may take, judged by the folds that were asked for."""
-        return 1.5 * self._seconds.get(self._name_of[view], 0.0)
+        """Seconds that the view fitted on all rows may still take, judged by the folds that were asked for."""
+        name = self._name_of[view]
+        return 0.0 if name in self._whole else 1.5 * self._seconds.get(name, 0.0)
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that the matrices of folds have taken so far, each for itself."""
+        return sum(list(self._spent.values()))
 
     def cost_s(self, view: str) -> float:
         """Seconds that the matrices of all folds take, added up; 0 if all are made, or if there is nothing to judge by.

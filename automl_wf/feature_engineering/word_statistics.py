@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from automl_wf.core.table import Strings
 from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
@@ -134,8 +135,8 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         everything = np.zeros(len(y), dtype=np.int64)
         self.words_ = []
         for column in block:
-            index, squares = learn_words(column, self.min_rows, self.max_words, self.max_pairs)
-            (points,) = self._points(column, index, squares, targets, weights, everything, 1)
+            index, squares, holds = learn_words(column, self.min_rows, self.max_words, self.max_pairs)
+            (points,) = self._points(column, holds, squares, targets, weights, everything, 1)
             self.words_.append(_Words(index, squares, points))
         self.n_features_out_ = sum(self._width(words) for words in self.words_)
         return self
@@ -146,7 +147,7 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
     def _points(
         self,
         column: Strings,
-        index: dict[str, int],
+        holds: sparse.csr_matrix,
         squares: Numbers,
         targets: Numbers,
         weights: Numbers,
@@ -154,12 +155,12 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         n_parts: int,
     ) -> list[Numbers]:
         """Per part, what each word adds to the scores, by the other parts; by all rows where there is one only."""
-        if not index:
+        if not len(squares):
             return [np.zeros((0, targets.shape[1]))] * n_parts
         # All of sklearn.linear_model comes with it: too much for every import of the package.
         from sklearn.linear_model import ridge_regression
 
-        X = weighted_words(column.levels, index, squares)
+        X = weighted_words(holds, squares)
         points = []
         for part in range(n_parts):
             is_other = parts != part if n_parts > 1 else np.ones(len(parts), dtype=bool)
@@ -177,7 +178,8 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         for column, words in zip(block, self.words_, strict=True):
             width = self._width(words)
             if width:
-                out[:, start : start + width] = _scores(column.levels, words)[column.codes]
+                holds = word_matrix(column.levels, words.index)
+                out[:, start : start + width] = _scores(holds, words)[column.codes]
             start += width
 
     def write_training(
@@ -198,10 +200,11 @@ class WordStatistics(FeatureTransformer[Sequence[Strings]]):
         for column, words in zip(block, self.words_, strict=True):
             width = self._width(words)
             if width:
-                per_part = self._points(column, words.index, words.squares, targets, weights, parts, self.n_folds)
+                holds = word_matrix(column.levels, words.index)
+                per_part = self._points(column, holds, words.squares, targets, weights, parts, self.n_folds)
                 for part, points in enumerate(per_part):
                     rows = np.flatnonzero(parts == part)
-                    scores = _scores(column.levels, _Words(words.index, words.squares, points))
+                    scores = _scores(holds, _Words(words.index, words.squares, points))
                     out[rows, start : start + width] = scores[column.codes[rows]]
             start += width
 
@@ -233,9 +236,8 @@ def _by_level(column: Strings, weights: Numbers, targets: Numbers) -> tuple[Numb
     return mass, np.column_stack(sums) / np.where(mass == 0.0, 1.0, mass)[:, None]
 
 
-def _scores(levels: NDArray[np.object_], words: _Words) -> Numbers:
+def _scores(holds: sparse.csr_matrix, words: _Words) -> Numbers:
     """Scores and number of words of each text, of shape (n_levels, n_targets + 1)."""
-    holds = word_matrix(levels, words.index)
     total = holds @ words.squares
     length = np.sqrt(np.where(total == 0.0, 1.0, total))
     return np.column_stack([(holds @ words.points) / length[:, None], holds @ words.are_single])

@@ -66,7 +66,7 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
         for column in block:
             n_rows = len(column.codes)
             least = max(3, math.ceil(n_rows / 1000)) if self.min_rows is None else self.min_rows
-            index, squares = learn_words(column, least, self.max_words, self.max_pairs)
+            index, squares, _ = learn_words(column, least, self.max_words, self.max_pairs)
             self.indices_.append(index)
             self.squares_.append(squares)
         self.n_features_out_ = sum(map(len, self.indices_))
@@ -78,7 +78,7 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
         for column, index, squares in zip(block, self.indices_, self.squares_, strict=True):
             if not index:
                 continue
-            per_level = weighted_words(column.levels, index, squares)
+            per_level = weighted_words(word_matrix(column.levels, index), squares)
             out[:, start : start + len(index)] = per_level[column.codes].toarray()
             start += len(index)
 
@@ -96,10 +96,9 @@ class WordWeights(FeatureTransformer[Sequence[Strings]]):
         ]
 
 
-def weighted_words(levels: NDArray[np.object_], index: dict[str, int], squares: Numbers) -> sparse.csr_matrix:
-    """Weights of the words of each text, of shape (n_levels, n_words)."""
-    holds = word_matrix(levels, index)
+def weighted_words(holds: sparse.csr_matrix, squares: Numbers) -> sparse.csr_matrix:
+    """Weights of the words of each text, of shape (n_levels, n_words), from which words it holds."""
     lengths = np.sqrt(holds @ squares)
     scale = np.sqrt(squares)
-    holds.data = scale[holds.indices] / np.repeat(lengths, np.diff(holds.indptr))
-    return holds
+    weights = scale[holds.indices] / np.repeat(lengths, np.diff(holds.indptr))
+    return sparse.csr_matrix((weights, holds.indices, holds.indptr), shape=holds.shape)

@@ -71,8 +71,28 @@ def squared_rarity(document_rows: Numbers, n_rows: float) -> Numbers:
     return on_grid((np.log((1.0 + n_rows) / (1.0 + document_rows)) + 1.0) ** 2)
 
 
-def learn_words(column: Strings, min_rows: int, max_words: int, max_pairs: int) -> tuple[dict[str, int], Numbers]:
-    """The common words and pairs of a column, each with its place, and their squared rarity of shape (n_terms,)."""
+def learn_words(
+    column: Strings, min_rows: int, max_words: int, max_pairs: int
+) -> tuple[dict[str, int], Numbers, sparse.csr_matrix]:
+    """The common words and pairs of a column.
+
+    Parameters
+    ----------
+    column : Strings
+        Texts.
+    min_rows, max_words, max_pairs : int
+        As for `common_words`.
+
+    Returns
+    -------
+    index : dict
+        Word or pair → place.
+    squares : ndarray of shape (n_terms,)
+        Squared rarity of each.
+    holds : csr_matrix of shape (n_levels, n_terms)
+        What `word_matrix` makes of the texts, which takes longest of all.
+    """
     index = {term: i for i, term in enumerate(common_words(column, min_rows, max_words, max_pairs))}
-    n_holding = word_matrix(column.levels, index).T @ rows_per_level(column).astype(np.float64)
-    return index, squared_rarity(n_holding[: len(index)], len(column.codes))
+    holds = word_matrix(column.levels, index)
+    n_holding = holds.T @ rows_per_level(column).astype(np.float64)
+    return index, squared_rarity(n_holding[: len(index)], len(column.codes)), holds

@@ -118,6 +118,14 @@ def test_folds_that_run_side_by_side_share_the_time_by_waves(objective_of: Any, 
     assert shares[2:] == pytest.approx([1 / (n_waves - 1)] * (n_folds - 2), rel=0.01)
 
 
+def test_the_first_trial_on_a_view_pays_for_its_features(objective_of: Any) -> None:
+    objective = objective_of(12, 3)
+    guess = Configuration("guess", {"error": 1.0}, "portfolio")
+    first, second = (objective(guess, i, budget=Budget()) for i in range(2))
+    assert 0.0 < first.feature_time_s <= first.fit_time_s
+    assert second.feature_time_s == 0.0
+
+
 def test_time_for_the_metric_is_kept(objective_of: Any) -> None:
     objective = objective_of(12, 3)
     assert objective.scoring_s == 0.0

@@ -136,6 +136,10 @@ def test_the_cost_of_a_view_is_judged_by_its_folds() -> None:
     assert cache.cost_s("a") == pytest.approx(2 * first)
     cache.get(1, "a")
     assert cache.cost_s("a") == 0.0
+    assert cache.spent_s >= first
+    assert cache.forecast_s("a") > 0.0  # of all rows it is still to be made
+    cache.whole("a")
+    assert cache.forecast_s("a") == 0.0
 
 
 def test_the_cost_of_a_view_of_many_rows_is_judged_by_a_part_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
