@@ -203,6 +203,7 @@ class Objective:
             workers.send(self._fit)
         #: Longest time that the metric has taken on all held-out rows.
         self.score_time_s = 0.0
+        self._known_scores: dict[int, tuple[NDArray[np.float64], float]] = {}
 
     def __call__(
         self,
@@ -211,7 +212,7 @@ class Objective:
         *,
         budget: Budget,
         started_s: float = 0.0,
-        worth_going_on: Callable[[Sequence[float]], bool] = lambda scores: True,
+        worth_going_on: Callable[[Sequence[float]], bool] | None = None,
     ) -> Trial:
         """Run one trial.
 
@@ -225,8 +226,9 @@ class Objective:
             Time for the whole trial.
         started_s : float, default=0.0
             Seconds after the start of the search, for the record.
-        worth_going_on : callable
-            Asked with the scores of the folds done so far; False prunes the trial.
+        worth_going_on : callable or None
+            Asked with the scores of the folds done so far; False prunes the trial. None: there is nothing to compare
+            with, all folds are fitted.
 
         Returns
         -------
@@ -235,8 +237,7 @@ class Objective:
         """
         start, spent_before = time.perf_counter(), self.cache.spent_s
         elsewhere_s = sum(outcome.seconds for outcome in self._fitted_ahead(configuration).values())
-        if budget.is_limited:
-            budget = budget.until_reserve(self.scoring_s)
+        self._known_scores.clear()
         try:
             outcome = self._run(configuration, budget, worth_going_on)
         except OutOfTime as error:
@@ -275,7 +276,7 @@ class Objective:
         configurations: Sequence[Configuration],
         *,
         budget: Budget,
-        worth_going_on: Callable[[Sequence[float]], bool],
+        worth_going_on: Callable[[Sequence[float]], bool] | None,
     ) -> None:
         """Fit folds of several configurations side by side, before they are asked for one after the other.
 
@@ -287,7 +288,7 @@ class Objective:
             The next ones.
         budget : Budget
             Time for each of them.
-        worth_going_on : callable
+        worth_going_on : callable or None
             As things stand: tells which of them are likely to be asked for all of their folds.
         """
         promising = list(configurations)
@@ -304,10 +305,14 @@ class Objective:
             return False
         return True
 
-    def _is_promising(self, configuration: Configuration, worth_going_on: Callable[[Sequence[float]], bool]) -> bool:
+    def _is_promising(
+        self, configuration: Configuration, worth_going_on: Callable[[Sequence[float]], bool] | None
+    ) -> bool:
         done = self._fitted_ahead(configuration)
         if len(done) == len(self.cache.folds) or any(outcome.value is None for outcome in done.values()):
             return False
+        if worth_going_on is None:
+            return True
         view = self.specs[configuration.model].view_of(configuration.params)
         return worth_going_on(self._scores(view, [done[fold].value for fold in sorted(done)]))
 
@@ -330,10 +335,13 @@ class Objective:
 
     @property
     def scoring_s(self) -> float:
-        """Seconds that the metric takes in one trial: each fold is scored, the first ones twice, and all together."""
+        """Seconds that the metric takes in one trial: each fold is scored, and all rows together."""
+        return (len(self.cache.folds) + 1) * self.score_time_s
+
+    def _rescoring_s(self) -> float:
+        """What scoring the first folds again may take, where the other folds change the number of their rounds."""
         batches = self._batches(list(range(len(self.cache.folds))))
-        n_twice = len(batches[0]) if len(batches) > 1 else 0
-        return (len(self.cache.folds) + n_twice + 1) * self.score_time_s
+        return len(batches[0]) * self.score_time_s if len(batches) > 1 else 0.0
 
     def refit(self, trial: Trial, *, budget: Budget) -> tuple[Any, Learner]:
         """View and learner of a trial's configuration on all rows, with the rounds that its folds chose."""
@@ -349,7 +357,7 @@ class Objective:
         return view, learner
 
     def _run(
-        self, configuration: Configuration, budget: Budget, worth_going_on: Callable[[Sequence[float]], bool]
+        self, configuration: Configuration, budget: Budget, worth_going_on: Callable[[Sequence[float]], bool] | None
     ) -> dict[str, Any]:
         spec = self.specs[configuration.model]
         view = spec.view_of(configuration.params)
@@ -358,8 +366,11 @@ class Objective:
         for batch in self._batches(folds):
             if budget.is_limited:
                 self._check_features(view)
-            learners += self._fit_batch(configuration, batch, len(folds) - len(learners), budget)
-            if len(learners) < len(folds):
+            # What scores the first folds is spent when the others are fitted.
+            scoring_s = self.scoring_s + (0.0 if learners else self._rescoring_s())
+            in_time = budget.until_reserve(scoring_s) if budget.is_limited else budget
+            learners += self._fit_batch(configuration, batch, len(folds) - len(learners), in_time)
+            if worth_going_on is not None and len(learners) < len(folds):
                 scores = self._scores(view, learners)
                 if not worth_going_on(scores):
                     reason = f"behind the best after {len(learners)} of {len(folds)} folds"
@@ -443,14 +454,19 @@ class Objective:
         return scores
 
     def _score(self, fold: int, prediction: NDArray[np.float64]) -> float:
-        """Score of one fold; NaN where the metric is not defined on it (one class only)."""
+        """Score of one fold, asked of the metric once per prediction; NaN where it is not defined (one class only)."""
+        known = self._known_scores.get(fold)
+        if known is not None and np.array_equal(known[0], prediction, equal_nan=True):
+            return known[1]
         valid = self.cache.folds.splits[fold][1]
         weight = None if self.cache.weight is None else self.cache.weight[valid]
         group = None if self.cache.group is None else self.cache.group[valid]
         try:
-            return float(self.scoring(self.cache.y[valid], prediction, weight, group))
+            score = float(self.scoring(self.cache.y[valid], prediction, weight, group))
         except ValueError:
-            return math.nan
+            score = math.nan
+        self._known_scores[fold] = prediction, score
+        return score
 
     def _collect(self, view: str, learners: list[Learner]) -> dict[str, Any]:
         predictions, views, times = [], [], []

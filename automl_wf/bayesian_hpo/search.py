@@ -304,14 +304,16 @@ def loss_of(trial: Trial) -> float:
     return -float(np.mean(known)) if trial.status == "pruned" and known else math.nan
 
 
-def _forgiving(record: SearchRecord) -> Callable[[Sequence[float]], bool]:
-    """Go on unless the mean of the folds done is below the worst fold of the best trial."""
+def _forgiving(record: SearchRecord) -> Callable[[Sequence[float]], bool] | None:
+    """Go on unless the mean of the folds done is below the worst fold of the best trial; None while there is none."""
     best = record.best
     bar = [] if best is None else [s for s in best.fold_scores if not math.isnan(s)]
+    if not bar:
+        return None
 
     def worth_going_on(scores: Sequence[float]) -> bool:
         done = [s for s in scores if not math.isnan(s)]
-        return not bar or not done or float(np.mean(done)) >= min(bar)
+        return not done or float(np.mean(done)) >= min(bar)
 
     return worth_going_on
 

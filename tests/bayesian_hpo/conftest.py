@@ -34,7 +34,7 @@ class PlainView:
 
 
 class Guess(Learner):
-    """Predicts x + `error`; `fails`, `nan`, `sleep` and `curve` do what they say."""
+    """Predicts x + `error`, divided by the rounds; `fails`, `nan`, `sleep` and `curve` do what they say."""
 
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> Guess:
         budget.check("Guess")
@@ -50,7 +50,7 @@ class Guess(Learner):
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        values = X[:, 0] + self.params.get("error", 0.0)
+        values = X[:, 0] + self.params.get("error", 0.0) / (self.rounds_ or 1)
         return np.where(X[:, 0] > X[:, 0].min(), values, np.nan) if self.params.get("nan") else values
 
     def truncate(self, n_rounds: int) -> None:

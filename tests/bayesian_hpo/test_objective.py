@@ -85,6 +85,34 @@ def test_a_hopeless_configuration_is_pruned_after_two_folds(objective_of: Any) -
     assert run(objective_of(12, 3), error=2.0, worth_going_on=worth_going_on).status == "ok"
 
 
+@pytest.mark.parametrize("keep", [None, lambda scores: True])
+def test_the_metric_is_asked_once_per_fold_and_once_for_all(objective_of: Any, keep: Any) -> None:
+    asked: list[int] = []
+
+    def counted(estimator: Any, X: Any, y: Any) -> float:
+        asked.append(len(y))
+        return 1.0
+
+    trial = run(objective_of(3000, 3, scoring=counted), error=1.0, worth_going_on=keep)
+    assert trial.status == "ok"
+    assert sorted(asked) == [1000, 1000, 1000, 3000]
+
+
+def test_folds_whose_rounds_change_are_scored_again(objective_of: Any) -> None:
+    seen: list[list[float]] = []
+
+    def keep(scores: Any) -> bool:
+        seen.append(list(scores))
+        return True
+
+    # The first two folds are best after three rounds, all three after one.
+    curves = [[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [0.0, 9.0, 9.0]]
+    trial = run(objective_of(3000, 3), error=3.0, curves=curves, worth_going_on=keep)
+    assert [learner.n_rounds for learner in trial.learners] == [1, 1, 1]
+    assert seen[0] == pytest.approx([-1.0, -1.0])
+    assert trial.fold_scores == pytest.approx((-3.0, -3.0, -3.0))
+
+
 def test_all_folds_use_the_rounds_that_suit_their_mean(objective_of: Any) -> None:
     # Alone the folds would take 1, 3 and 4 rounds; the mean of their first three is lowest after two.
     trial = run(objective_of(), curves=[[1.0, 2.0, 9.0], [9.0, 2.0, 1.0], [9.0, 4.0, 5.0, 0.0]])
