@@ -101,8 +101,10 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     requirements : dict, default=None
         Success criteria and limits, judged in `problem_.criteria`, on the card and in the report: "score" (at least;
         of a loss at most), "max_size" (bytes of the graph), "max_predict_time" (seconds per row), "max_memory" (bytes).
+        Members are chosen so that size and time hold together.
     max_predict_time : float, default=None
-        Seconds per row that a prediction may take; members are dropped until it holds.
+        Seconds per row that a prediction may take, features included: the best models that together keep to it are
+        blended. The same as "max_predict_time" of `requirements`; of both the tighter one binds.
     memory_limit : float or str, default=None
         Bytes, or a text such as "4GB"; None: what the machine and the cgroup leave.
     on_unknown : {"ignore", "warn", "raise"}, default="ignore"

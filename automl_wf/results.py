@@ -196,10 +196,9 @@ def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
             return {"prediction": raw}
         return {"label": problem.classes[blend.postprocess.decide(raw)], "probabilities": raw}
 
-    requirements = estimator.requirements or {}
-    limits = {k: requirements[k] for k in ("max_size", "max_predict_time", "max_memory") if k in requirements}
-    if estimator.max_predict_time is not None:
-        limits["max_predict_time"] = estimator.max_predict_time
+    limits = {
+        k: problem.constraints[k] for k in ("max_size", "max_predict_time", "max_memory") if k in problem.constraints
+    }
     return Subject(
         name=problem.target_name if problem.target_name != "y" else "model",
         version="1",

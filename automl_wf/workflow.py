@@ -24,6 +24,7 @@ from automl_wf.bayesian_hpo import (
     PARTITION_SHARE,
     AllRows,
     Configuration,
+    Limits,
     SearchRules,
     Trial,
     Tuning,
@@ -36,7 +37,7 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.business import check_business, take_columns
 from automl_wf.core.checkpoint import Journal
 from automl_wf.core.compat import free_memory, peak_memory, usable_threads
-from automl_wf.core.criteria import check_requirements
+from automl_wf.core.criteria import check_requirements, constraints_of
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.fingerprint import fingerprint
 from automl_wf.core.folds import FoldCache, Folds
@@ -76,6 +77,7 @@ from automl_wf.forecasts import (
 )
 from automl_wf.interpretation import Explained, Interpretation, interpret
 from automl_wf.model_selection import DataProfile, Shortlist, shortlist_models
+from automl_wf.model_selection.graph import graph_bytes
 from automl_wf.problem_definition import Problem, define_problem, read_target
 from automl_wf.stages import (
     Data,
@@ -248,8 +250,8 @@ class WorkflowStages:
             if is_partitioned(X):
                 X, y, sample_weight, groups, drawn = self._draw_sample(X, y, sample_weight, groups)
             data = self._read(X, y, sample_weight, groups, owner)
-            limits = {k: self.config[k] for k in ("time_budget", "n_iter", "max_predict_time", "memory_limit")}
-            constraints = {**{k: v for k, v in limits.items() if v is not None}, **(self.config["requirements"] or {})}
+            parameters = {k: self.config[k] for k in ("time_budget", "n_iter", "max_predict_time", "memory_limit")}
+            constraints = constraints_of(parameters, self.config["requirements"])
             problem = define_problem(
                 data.target,
                 data.table,
@@ -448,12 +450,14 @@ class WorkflowStages:
         OptimizedModels
             Trials, weights and models.
         """
+        problem, schema = trained.problem, trained.cache.table.schema
         with self._stage("bayesian_hpo"):
             tuning = tune(
                 trained.training,
                 budget=self.budget,
                 reserve=reserve_s(self.budget, len(trained.cache.table.cells)),
-                max_seconds_per_row=self.config["max_predict_time"],
+                limits=Limits(problem.constraints.get("max_predict_time"), problem.constraints.get("max_size")),
+                graph_bytes=lambda blend: graph_bytes(blend, schema, problem.task, problem.classes),
             )
         self.artifacts["optimization_history"] = _without_models(tuning.trials)
         self.artifacts["models"] = tuning.blend

@@ -258,6 +258,14 @@ def test_criteria_are_judged_and_kept_with_the_problem(settings: dict[str, Any])
     assert undecided.evaluation_.criteria[0].verdict == "undecided at this sample size"
 
 
+def test_members_are_chosen_so_that_the_graph_is_small_enough(settings: dict[str, Any]) -> None:
+    free = len(WorkflowClassifier(**settings).fit(X, BINARY).to_onnx().SerializeToString())
+    limit = free // 2
+    small = WorkflowClassifier(**settings, requirements={"max_size": limit}).fit(X, BINARY)
+    assert len(small.to_onnx().SerializeToString()) <= limit
+    assert small.score(X, BINARY) > 0.55
+
+
 @pytest.mark.parametrize(
     ("parameter", "match"),
     [

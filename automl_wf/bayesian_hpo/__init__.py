@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_wf.bayesian_hpo.limits import Limits, excess, within_limits
 from automl_wf.bayesian_hpo.objective import FEATURE_SHARE, Configuration, Objective, Trial
 from automl_wf.bayesian_hpo.partitioned import PARTITION_SHARE, AllRows, fit_on_all_rows
 from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
@@ -34,6 +35,7 @@ __all__ = [
     "PARTITION_SHARE",
     "AllRows",
     "Configuration",
+    "Limits",
     "Objective",
     "SearchRules",
     "Training",
@@ -95,6 +97,8 @@ class Tuning:
         Whether the clock ended it.
     finish : str
         How the final models were fitted, in words.
+    seconds_per_row : float
+        What a prediction of the blend takes, its features included.
     score_time_s : float
         Longest time that the metric has taken on all held-out rows.
     n_resumed : int
@@ -122,6 +126,7 @@ class Tuning:
     ended: str
     is_clock_limited: bool
     finish: str
+    seconds_per_row: float
     score_time_s: float = 0.0
     n_resumed: int = 0
     unwritten: str = ""
@@ -139,14 +144,6 @@ class Tuning:
     def best(self) -> Trial:
         """The best single configuration."""
         return max((t for t in self.trials if t.status == "ok"), key=lambda t: t.score)
-
-    @property
-    def seconds_per_row(self) -> float:
-        """What a prediction of the blend takes, from the times of the folds' models on their held-out rows."""
-        times = dict(zip(self.candidates, self.choice.weights, strict=True))
-        used = [self.trials[number].predict_time_ms for number, weight in times.items() if weight > 0]
-        parts = [len(member.parts) for member in self.blend.members]
-        return float(sum(ms * n for ms, n in zip(used, parts, strict=True))) * 1e-6
 
 
 @dataclass(frozen=True)
@@ -264,7 +261,14 @@ def train(
     return Training(objective, record, rules, budget, budget.elapsed(), seed, on_trial, journal, all_rows)
 
 
-def tune(training: Training, *, budget: Budget, reserve: float, max_seconds_per_row: float | None = None) -> Tuning:
+def tune(
+    training: Training,
+    *,
+    budget: Budget,
+    reserve: float,
+    limits: Limits | None = None,
+    graph_bytes: Callable[[Blend], int] = lambda blend: 0,
+) -> Tuning:
     """Go on with the search, blend, and fit what will predict.
 
     Parameters
@@ -275,8 +279,10 @@ def tune(training: Training, *, budget: Budget, reserve: float, max_seconds_per_
         The clock of the whole fit.
     reserve : float
         Seconds to be left for the stages after this one.
-    max_seconds_per_row : float or None
-        Seconds per row that a prediction may take.
+    limits : Limits or None
+        What the whole model may cost; members are chosen so that it holds.
+    graph_bytes : callable
+        Size of the graph of a blend, asked where the size is bound; 0 where it has none.
 
     Returns
     -------
@@ -303,12 +309,13 @@ def tune(training: Training, *, budget: Budget, reserve: float, max_seconds_per_
     if workers is not None:
         workers.forget()
     keeps_folds = _keeps_folds(cache)
-    candidates = _candidates(record, max_seconds_per_row, len(cache.folds) if keeps_folds else 1)
+    limits = Limits() if limits is None else limits
+    candidates = _candidates(objective, record, limits, graph_bytes, keeps_folds)
     rows = cache.folds.rows
     y, weight, group = cache.y[rows], _take(cache.weight, rows), _take(cache.group, rows)
     scales = [_scale(task, t, weight) for t in candidates]
     predictions = [s.apply(t.prediction) for s, t in zip(scales, candidates, strict=True) if t.prediction is not None]
-    rivals = [] if max_seconds_per_row is not None else _rivals(record)
+    rivals = [] if limits.is_bound else _rivals(record)
     families = [t.configuration.model for t in candidates]
     # A metric of the user's own may be slow: half of what is left is for the blend, half for the threshold.
     blend_share = 0.5 if all_rows is None else 0.5 * (1.0 - PARTITION_SHARE)
@@ -336,6 +343,9 @@ def tune(training: Training, *, budget: Budget, reserve: float, max_seconds_per_
         ended=record.ended,
         is_clock_limited=record.is_clock_limited,
         finish=finish,
+        seconds_per_row=_seconds_per_row(
+            objective, [(t, len(member.parts)) for (t, _, _), member in zip(chosen, members, strict=True)]
+        ),
         score_time_s=objective.score_time_s,
         n_resumed=record.n_resumed,
         unwritten=record.unwritten,
@@ -367,22 +377,45 @@ def _keeps_folds(cache: FoldCache) -> bool:
     return cache.folds.is_partition and len(cache.y) <= KEEP_FOLDS
 
 
-def _candidates(record: SearchRecord, max_seconds_per_row: float | None, n_parts: int) -> list[Trial]:
+def _candidates(
+    objective: Objective,
+    record: SearchRecord,
+    limits: Limits,
+    graph_bytes: Callable[[Blend], int],
+    keeps_folds: bool,
+) -> list[Trial]:
     """Trials whose models are at hand; the baseline only if nothing else is.
 
-    With a limit on the time of a prediction, the best trials that together keep to it.
+    With limits the best trials that together keep to them; if none does, the one that exceeds them least.
     """
     fitted = [t for t in record.trials if t.status == "ok" and t.learners]
     better = [t for t in fitted if t.configuration.source != "baseline"] or fitted
-    if max_seconds_per_row is None:
+    if not limits.is_bound:
         return better
-    kept, used = [], 0.0
-    for trial in sorted(better, key=lambda t: -t.score):
-        seconds = n_parts * trial.predict_time_ms * 1e-6
-        if used + seconds <= max_seconds_per_row:
-            kept.append(trial)
-            used += seconds
-    return sorted(kept, key=lambda t: t.number) or [min(fitted, key=lambda t: t.predict_time_ms)]
+    n_parts = len(objective.cache.folds) if keeps_folds else 1
+
+    def seconds_of(trials: Sequence[Trial]) -> float:
+        return _seconds_per_row(objective, [(t, n_parts) for t in trials])
+
+    def bytes_of(trials: Sequence[Trial]) -> float:
+        members = [_member(objective, t, 1.0, ScoreScale()) for t in trials]
+        return graph_bytes(Blend(tuple(replace(m, parts=m.parts[:n_parts]) for m in members)))
+
+    within = within_limits(better, limits, seconds_of, bytes_of)
+    return within or [min(fitted, key=lambda t: excess([t], limits, seconds_of, bytes_of))]
+
+
+def _seconds_per_row(objective: Objective, trials: Sequence[tuple[Trial, int]]) -> float:
+    """What a prediction of so many models of each trial takes, from the times of the folds on their held-out rows.
+
+    Features that several models share are made once.
+    """
+    n_views: dict[str, int] = {}
+    for trial, n_parts in trials:
+        view = objective.cache.recipe_name(_view_of(objective, trial))
+        n_views[view] = max(n_views.get(view, 0), n_parts if objective.cache.is_fitted_on_rows(view) else 1)
+    features = sum(n * objective.cache.seconds_per_row(view) for view, n in n_views.items())
+    return features + sum(n_parts * trial.predict_time_ms * 1e-6 for trial, n_parts in trials)
 
 
 def _rivals(record: SearchRecord) -> list[Trial]:

@@ -71,6 +71,20 @@ def check_requirements(requirements: Mapping[str, Any] | None) -> None:
             raise InvalidParameter(f"The requirement {name!r} must be {what}. Got {value!r} instead.")
 
 
+def constraints_of(parameters: Mapping[str, Any], requirements: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Parameters and requirements that are set, in one mapping; where both bound the same, the tighter bound.
+
+    Examples
+    --------
+    >>> constraints_of({"max_predict_time": 0.1, "n_iter": None}, {"max_predict_time": 0.5, "max_size": 1e6})
+    {'max_predict_time': 0.1, 'max_size': 1000000.0}
+    """
+    constraints = {name: value for name, value in parameters.items() if value is not None}
+    for name, value in (requirements or {}).items():
+        constraints[name] = min(constraints[name], value) if name in constraints else value
+    return constraints
+
+
 def state_criteria(constraints: Mapping[str, Any], label: str, greater_is_better: bool) -> tuple[Criterion, ...]:
     """The criteria as they are asked, before anything is measured.
 

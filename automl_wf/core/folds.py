@@ -159,7 +159,7 @@ class FoldCache:
     ) -> None:
         # Two names for one recipe share its matrices.
         first = {id(recipe): name for name, recipe in reversed(list(recipes.items()))}
-        self._name_of = {name: first[id(recipe)] for name, recipe in recipes.items()}
+        self._name_of: dict[str, str] = {name: first[id(recipe)] for name, recipe in recipes.items()}
         self.table, self.recipes, self.y, self.weight, self.group = table, recipes, y, weight, group
         self.folds, self._units, self._seed, self._memory_limit = folds, units, seed, memory_limit
         self._max_rows, self._has_classes = max_rows, has_classes
@@ -172,6 +172,7 @@ class FoldCache:
         self._bytes = 0.0
         self._seconds: dict[str, float] = {}
         self._spent: dict[tuple[str, int], float] = {}
+        self._seconds_per_row: dict[str, float] = {}
         self._locks: dict[tuple[str, int], threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -215,8 +216,11 @@ class FoldCache:
         with lock:
             if view not in self._whole:
                 rows = self._taught(view, _ALL)
+                start = time.perf_counter()
                 with self._one_thread():
                     self._whole[view] = (*self._fit_transform(self.recipes[view], rows, self._seed), rows)
+                # With the seconds of fitting, where the features of no rows are made apart.
+                self._seconds_per_row.setdefault(view, (time.perf_counter() - start) / max(len(rows), 1))
             return self._whole[view]
 
     @property
@@ -239,6 +243,18 @@ class FoldCache:
     def spent_s(self) -> float:
         """Seconds that the matrices of folds have taken so far, each for itself."""
         return sum(list(self._spent.values()))
+
+    def recipe_name(self, view: str) -> str:
+        """The name under which the matrices are kept: views of one recipe share them."""
+        return self._name_of[view]
+
+    def is_fitted_on_rows(self, view: str) -> bool:
+        """Whether each fold has a fitted view of its own."""
+        return bool(self.recipes[self._name_of[view]].is_fitted_on_rows)
+
+    def seconds_per_row(self, view: str) -> float:
+        """What one fitted view takes to make the features of a row; 0 if it was not asked for yet."""
+        return self._seconds_per_row.get(self._name_of[view], 0.0)
 
     def cost_s(self, view: str) -> float:
         """Seconds that the matrices of all folds take, added up; 0 if all are made, or if there is nothing to judge by.
@@ -302,10 +318,13 @@ class FoldCache:
                 fitted, X, _ = self.whole(view)
                 return FoldData(fitted, taught, X[taught], X[valid], derived)
             fitted = recipe.fit(self.table)
-            held = fitted.transform(self.table.take(valid))
-            return FoldData(fitted, taught, fitted.transform(self.table.take(taught)), held, derived)
-        fitted, X_train = self._fit_transform(recipe, taught, self._seed + fold + 1)
-        return FoldData(fitted, taught, X_train, fitted.transform(self.table.take(valid)), derived)
+            X_train = fitted.transform(self.table.take(taught))
+        else:
+            fitted, X_train = self._fit_transform(recipe, taught, self._seed + fold + 1)
+        start = time.perf_counter()
+        X_valid = fitted.transform(self.table.take(valid))
+        self._seconds_per_row[view] = (time.perf_counter() - start) / max(len(valid), 1)
+        return FoldData(fitted, taught, X_train, X_valid, derived)
 
     def _fit_transform(self, recipe: Any, rows: Rows, seed: int) -> tuple[Any, NDArray[np.float64]]:
         weight, units = _take(self.weight, rows), _take(self._units, rows)

@@ -117,6 +117,14 @@ def build_graph(
     return builder.model(metadata)
 
 
+def graph_bytes(blend: Blend, schema: Schema, task: Task, classes: NDArray[Any] | None) -> int:
+    """Size of the blend's graph; 0 where a member has none."""
+    try:
+        return int(build_graph(blend, schema, task, classes).ByteSize())
+    except NotExportable:
+        return 0
+
+
 def feed_of(table: Table) -> dict[str, NDArray[Any]]:
     """What onnxruntime is fed for the rows of a table."""
     schema = table.schema

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from automl_wf.bayesian_hpo import Configuration, SearchRules, Tuning, _finish, train, tune
+from automl_wf.bayesian_hpo import Configuration, Limits, SearchRules, Tuning, _finish, train, tune
 from automl_wf.core.budget import Budget
 from automl_wf.exceptions import WorkflowError
-from automl_wf.model_selection.ensemble import ScoreScale
+from automl_wf.model_selection.ensemble import Blend, ScoreScale
 
 BASELINE = Configuration("mean", {}, "baseline")
 
@@ -93,12 +93,32 @@ def test_members_together_keep_to_the_time_of_a_prediction(objective_of: Any) ->
     errors = [{"error": e} for e in (1.0, -1.0, 0.9, -0.9)]
     free = run(objective_of(60), *errors)
     assert len(free.candidates) == 4
-    one = max(3 * t.predict_time_ms * 1e-6 for t in free.trials)
-    held = run(objective_of(60), *errors, max_seconds_per_row=one)
-    used = sum(3 * held.trials[i].predict_time_ms * 1e-6 for i in held.candidates)
-    assert used <= one
-    assert held.candidates == tuple(sorted(held.candidates))
-    impossible = run(objective_of(60), *errors, max_seconds_per_row=1e-15)
+    roomy = run(objective_of(60), *errors, limits=Limits(max_seconds_per_row=10.0))
+    assert roomy.candidates == free.candidates
+    assert 0.0 < roomy.seconds_per_row < 10.0
+    impossible = run(objective_of(60), *errors, limits=Limits(max_seconds_per_row=1e-15))
     assert len(impossible.candidates) == 1
     fastest = min((t for t in impossible.trials), key=lambda t: t.predict_time_ms)
     assert impossible.candidates == (fastest.number,)
+
+
+def test_features_count_in_the_time_of_a_prediction_once_per_view(objective_of: Any) -> None:
+    objective = objective_of(60)
+    tuning = run(objective, {"error": 1.0}, {"error": -1.0})
+    models = sum(3 * tuning.trials[i].predict_time_ms * 1e-6 for i in tuning.candidates)
+    assert objective.cache.seconds_per_row("plain") > 0.0
+    assert tuning.seconds_per_row == pytest.approx(models + objective.cache.seconds_per_row("plain"))
+
+
+def test_members_together_keep_to_the_size_of_the_graph(objective_of: Any) -> None:
+    errors = [{"error": e} for e in (1.0, -1.0, 0.9, -0.9)]
+
+    def hundred_each(blend: Blend) -> int:
+        return 100 * sum(len(member.parts) for member in blend.members)
+
+    held = run(objective_of(60), *errors, limits=Limits(max_bytes=650), graph_bytes=hundred_each)
+    # Three folds each: two members; the two best.
+    assert [held.trials[i].configuration.params["error"] for i in held.candidates] == [0.9, -0.9]
+    assert run(objective_of(60), *errors, limits=Limits(max_bytes=650)).candidates == (1, 2, 3, 4)
+    too_small = run(objective_of(60), *errors, limits=Limits(max_bytes=10), graph_bytes=hundred_each)
+    assert len(too_small.candidates) == 1
