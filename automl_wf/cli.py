@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import socket
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from automl_wf.core.frame import read_file
 from automl_wf.exceptions import InvalidInput, PackageError, WorkflowError
 
 if TYPE_CHECKING:
@@ -31,6 +33,11 @@ _KINDS = {
     "data": "computed again from the training table",
     "once": "records of the run: compared with metadata.json",
 }
+
+_INFO_HELP = (
+    "JSON file of what only the owner can say, for the card: an object of texts such as "
+    '{"owner": "…", "objective": "…", "out_of_scope": "…"}. A key that is not known is answered with all that are.'
+)
 
 app = typer.Typer(
     name="automl-wf",
@@ -90,26 +97,40 @@ def fit(
     drop: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be given more than once.")] = None,
     task: Annotated[TaskName, typer.Option(help="What is predicted.")] = TaskName.AUTO,
     scoring: Annotated[str, typer.Option(help="Name of the score to optimise.")] = "auto",
-    time_budget: Annotated[float, typer.Option(min=0.0, help="Seconds for the whole fit; 0: no limit.")] = 60.0,
+    drop_missing_target: Annotated[
+        bool, typer.Option("--drop-missing-target", help="Leave out the rows whose target is missing.")
+    ] = False,
+    time_budget: Annotated[
+        float, typer.Option(min=0.0, help="Seconds for the whole fit, the package not included; 0: no limit.")
+    ] = 60.0,
     n_iter: Annotated[int | None, typer.Option(help="Number of configurations.")] = None,
     preset: Annotated[Preset, typer.Option(help="Effort, or models that people can read.")] = Preset.BALANCED,
     estimators: Annotated[str, typer.Option(help="Models or families, by commas: lightgbm,linear.")] = "auto",
     random_state: Annotated[int | None, typer.Option(help="Seed.")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="Folder that a killed fit goes on from.")] = None,
     export: Annotated[Path | None, typer.Option(help="Folder to write the package to.")] = None,
-    info: Annotated[Path | None, typer.Option(help="JSON file of what only the owner can say, for the card.")] = None,
+    package_version: Annotated[
+        str | None, typer.Option(help="Version of the package; the moment of the fit if not given.")
+    ] = None,
+    info: Annotated[Path | None, typer.Option(help=_INFO_HELP)] = None,
     log: Annotated[Path | None, typer.Option(help="File of runs (JSON lines) to add this fit to.")] = None,
     mlflow: Annotated[str | None, typer.Option(help="MLflow store to log to, such as sqlite:///mlflow.db.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
     """Fit a model on a table; with --export write its package, with --log or --mlflow keep what came of it."""
+    from automl_wf.core.frame import read_file
     from automl_wf.estimator import WorkflowEstimator
 
     said = _owner_info(info, export)
+    _check_stores(log, mlflow)
     table = read_file(data)
     aside = list(filter(None, [group_column, weight_column, *(drop or ())]))
     _check_columns(data, table, [target, *aside])
+    table = _with_target(data, table, target, drop_missing_target)
+    say = _silent if quiet else _say
+    if not time_budget and n_iter is None:
+        say("No time limit and no n_iter: the search ends when further configurations are not better.")
     model = WorkflowEstimator(
         task=task.value,
         scoring=scoring,
@@ -127,33 +148,38 @@ def fit(
         sample_weight=None if weight_column is None else table[weight_column],
         groups=None if group_column is None else table[group_column],
     )
-    package = None if export is None else model.export(export, info=said)
+    package = None
+    if export is not None:
+        say(f"Writing the package to {export}, measuring it and running its tests …")
+        package = model.export(export, info=said, version=package_version)
+    if not (as_json or quiet):
+        _print_fit(model, package)
     if log is not None:
         model.log(log)
     run = None if mlflow is None else model.log_to_mlflow(mlflow, package=export)
     if as_json:
         _print_json({**_facts(model, package), "mlflow_run": run})
-    elif not quiet:
-        _print_fit(model, package)
-        if run is not None:
-            typer.echo(f"MLflow run {run} in {mlflow}")
+    elif run is not None and not quiet:
+        typer.echo(f"MLflow run {run} in {mlflow}")
 
 
 @app.command()
 def verify(
     path: Annotated[Path, typer.Argument(help="Folder of the package.")],
     data: Annotated[Path | None, typer.Option(help="The training table, for the figures computed from it.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Name everything that was not checked.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print every check as JSON.")] = False,
 ) -> None:
     """Compute a package's figures again. Exit status 0: nothing is wrong; 1: something is; 2: it cannot be told."""
     from automl_wf.deployment.verify import verify as verify_package
     from automl_wf.estimator import fit_again
 
+    _check_package(path)
     report = verify_package(path, data, fit_again)
     if as_json:
         _print_json(report.to_dict())
     else:
-        _print_report(report)
+        _print_report(report, verbose)
     raise typer.Exit(OK if report.ok else WRONG)
 
 
@@ -164,13 +190,16 @@ def compare(
     data: Annotated[Path, typer.Option(help="Labelled rows that neither was trained on: .csv or .parquet.")],
     group: Annotated[str | None, typer.Option(help="Column of the queries, when ranking.")] = None,
     margin: Annotated[float, typer.Option(min=0.0, help="Loss that is accepted, in units of the metric.")] = 0.0,
+    max_slower: Annotated[
+        float, typer.Option(min=1.0, help="How many times as long as the old one the new one may take to predict.")
+    ] = 1.5,
     out: Annotated[Path | None, typer.Option(help="File to write the decision to, for `promote`.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the decision as JSON.")] = False,
 ) -> None:
     """Compare two packages on the same rows. Exit status 0: promote; 1: keep the old one, or undecided."""
     from automl_wf.deployment.comparison import compare_packages
 
-    found = compare_packages(_package_of(old), new, data, group=group, margin=margin)
+    found = compare_packages(_package_of(old), new, data, group=group, margin=margin, max_slower=max_slower)
     if out is not None:
         out.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
     if as_json:
@@ -246,6 +275,7 @@ def serve(
         raise PackageError(f"{path} holds no service: api/__main__.py is missing. Give the folder that export wrote.")
     if allow_anonymous:
         environment["MODEL_ALLOW_ANONYMOUS"] = "1"
+    _check_door(host, port, environment)
     if as_json:
         _print_json({"url": f"http://{host}:{port}", "package": str(path.resolve())})
     os.chdir(path)
@@ -265,11 +295,78 @@ def main() -> None:
 
 def _check_columns(data: Path, table: DataFrame, names: list[str]) -> None:
     missing = [name for name in names if name not in table.columns]
-    if missing:
+    if not missing:
+        return
+    there = [str(column) for column in table.columns]
+    close = [match for name in missing for match in _close_to(name, there)]
+    hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
+    if len(there) == 1 and any(mark in there[0] for mark in ";\t|"):
+        hint = " It was read as one column: write it with commas between the cells."
+    raise InvalidInput(
+        f"{data} has no column {', '.join(map(repr, missing))}.{hint} "
+        f"There are {', '.join(map(repr, there[:20]))}{' …' if len(there) > 20 else ''}."
+    )
+
+
+def _close_to(name: str, names: list[str]) -> list[str]:
+    """The name that was most likely meant, if there is one."""
+    same = [other for other in names if other.casefold() == name.casefold()]
+    return same[:1] or difflib.get_close_matches(name, names, n=1)
+
+
+def _with_target(data: Path, table: DataFrame, target: str, is_to_drop: bool) -> DataFrame:
+    """The rows that have a target."""
+    is_missing = table[target].isna()
+    if is_missing.any() and not is_to_drop:
         raise InvalidInput(
-            f"{data} has no column {', '.join(map(repr, missing))}. "
-            f"There are {', '.join(map(repr, table.columns[:20]))}{' …' if table.shape[1] > 20 else ''}."
+            f"{data} lacks the target {target!r} in {int(is_missing.sum())} of {len(table)} rows. "
+            "Fill them in, or leave them out with --drop-missing-target."
         )
+    return table[~is_missing].reset_index(drop=True) if is_missing.any() else table
+
+
+def _check_stores(log: Path | None, mlflow: str | None) -> None:
+    """Where the fit is to be logged can be written to: found out before the fit."""
+    if log is None and mlflow is None:
+        return
+    from automl_wf.tracking import check_runs_file, check_store
+
+    if log is not None:
+        check_runs_file(log)
+    if mlflow is not None:
+        check_store(mlflow)
+
+
+def _check_package(path: Path) -> None:
+    if not (path / "MANIFEST.json").is_file() and not (path / "model").is_dir():
+        raise PackageError(f"{path} is no package: there is neither MANIFEST.json nor model/ in it.")
+
+
+def _check_door(host: str, port: int, environment: Mapping[str, str]) -> None:
+    """The service has keys, or needs none, and its port is free."""
+    keys = ("MODEL_API_KEY_HASHES", "MODEL_API_KEY_FILE")
+    if not any(environment.get(name) for name in (*keys, "MODEL_ALLOW_ANONYMOUS")):
+        raise InvalidInput(
+            f"The service has no API key: set {' or '.join(keys)} (docs/deployment.md of the package says how), "
+            "or let everybody in who can reach the port with --allow-anonymous."
+        )
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as door:
+            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            door.bind(address)
+    except OSError as error:
+        raise InvalidInput(
+            f"{host}:{port} cannot be listened on ({error.strerror or error}). Give another --host or --port."
+        ) from error
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _silent(line: str) -> None:
+    pass
 
 
 def _owner_info(info: Path | None, export: Path | None) -> dict[str, Any]:
@@ -347,7 +444,7 @@ def _print_fit(model: WorkflowEstimator, package: Package | None) -> None:
         typer.echo(f"next: automl-wf verify {package.path}; automl-wf serve {package.path}")
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: Report, is_verbose: bool) -> None:
     typer.echo(f"{report.path}: {'something is wrong' if report.wrong else 'nothing is wrong'}")
     typer.echo(report.sentence)
     for kind, meaning in _KINDS.items():
@@ -361,7 +458,8 @@ def _print_report(report: Report) -> None:
         reasons = dict.fromkeys(c.reason for c in checks if c.status == "not checked")
         for reason in reasons:
             subjects = [c.subject for c in checks if c.status == "not checked" and c.reason == reason]
-            typer.echo(f"  not checked ({reason}): {', '.join(subjects)}")
+            named = f": {', '.join(subjects)}" if is_verbose else f", {len(subjects)} in all (--verbose names them)"
+            typer.echo(f"  not checked ({reason}){named}")
 
 
 def _print_json(value: Any) -> None:

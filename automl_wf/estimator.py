@@ -769,6 +769,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         info: Mapping[str, Any] | None = None,
         strict: bool = False,
         include_samples: bool = False,
+        version: str | None = None,
     ) -> Package:
         """Write a package: graph, model card, service, monitoring and tests that have been run.
 
@@ -782,6 +783,9 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Raise when there is no exact graph or a check fails, instead of writing a package that says so.
         include_samples : bool, default=False
             Ship real rows as test data instead of synthetic ones.
+        version : str, default=None
+            What the model calls itself in answers, metrics and image tags: letters, digits, ".", "_" and "-". None: the
+            moment of the fit, as in 20260131.093000 (UTC).
 
         Returns
         -------
@@ -794,11 +798,14 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Something that `export` did not write is in the way; it stays as it was.
         NotExportable
             With `strict=True`, if there is no exact graph.
+        InvalidParameter
+            A version that cannot be one.
         """
         from automl_wf.deployment import deploy
 
         check_is_fitted(self)
-        return deploy(subject_of(self, self._result), path, info=info, strict=strict, include_samples=include_samples)
+        subject = subject_of(self, self._result, version)
+        return deploy(subject, path, info=info, strict=strict, include_samples=include_samples)
 
     def report(self, path: str | Path, *, include_samples: bool = False) -> Path:
         """Write one self-contained HTML page about the fit.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from automl_wf.core.business import storable_business, storable_scoring
 from automl_wf.core.schema import Column, ColumnKind
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.subject import Subject, describe_environment
+from automl_wf.exceptions import InvalidParameter
 from automl_wf.feature_engineering.plan import feature_facts
 from automl_wf.feature_engineering.preprocessor import Preprocessor
 from automl_wf.feature_engineering.selected_view import SelectedView
@@ -30,6 +33,8 @@ from automl_wf.workflow import reference_places
 CONFIDENCES = (0.8, 0.9, 0.95)
 #: Levels of a column that go into the package for counting unseen ones; columns with more are not counted.
 MAX_LEVELS = 10_000
+#: What a version may be: also the tag of an image.
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def leaderboard(result: FittedWorkflow) -> pd.DataFrame:
@@ -180,8 +185,15 @@ def _why_unused(column: Column) -> str:
     return "one value only" if column.n_unique <= 1 else "repeats another column"
 
 
-def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
+def subject_of(estimator: Any, result: FittedWorkflow, version: str | None = None) -> Subject:
     """Everything a package is made from."""
+    if version is None:
+        version = datetime.fromisoformat(result.created).astimezone(UTC).strftime("%Y%m%d.%H%M%S")
+    elif not _VERSION.fullmatch(version):
+        raise InvalidParameter(
+            "The 'version' parameter must be 1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit. "
+            f"Got {version!r} instead."
+        )
     pipeline = estimator.best_estimator_
     blend, problem = result.tuning.blend, result.problem
     owner = type(estimator).__name__
@@ -201,7 +213,7 @@ def subject_of(estimator: Any, result: FittedWorkflow) -> Subject:
     }
     return Subject(
         name=problem.target_name if problem.target_name != "y" else "model",
-        version="1",
+        version=version,
         created=result.created,
         task=problem.task,
         classes=problem.classes,

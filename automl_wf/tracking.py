@@ -77,6 +77,54 @@ def describe_run(model: Any) -> dict[str, Any]:
     return described
 
 
+def check_runs_file(path: str | Path) -> None:
+    """Raise InvalidParameter unless a run can be added to the file, without making it."""
+    file = Path(path) / RUNS if Path(path).is_dir() else Path(path)
+    place = file if file.exists() else file.absolute().parent
+    if not place.exists() or not os.access(place, os.W_OK):
+        raise InvalidParameter(
+            f"The file of runs must be one that can be written to. Got {str(path)!r} instead: {place} "
+            f"{'cannot be written to' if place.exists() else 'does not exist'}."
+        )
+
+
+def check_store(uri: str) -> None:
+    """Raise unless the MLflow store can be opened.
+
+    Parameters
+    ----------
+    uri : str
+        Tracking store.
+
+    Raises
+    ------
+    MissingDependency
+        MLflow is not installed.
+    InvalidParameter
+        The store cannot be opened.
+    """
+    client = _mlflow().MlflowClient(tracking_uri=uri)
+    try:
+        client.search_experiments(max_results=1)
+    except Exception as error:  # of whatever the store is made of: its own words tell what is wrong
+        raise InvalidParameter(
+            f"The MLflow store must be one that can be opened, such as sqlite:///mlflow.db. Got {uri!r} instead: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _mlflow() -> Any:
+    try:
+        import mlflow
+    except ImportError as error:
+        raise MissingDependency("Logging to MLflow needs it: pip install 'automl-wf[tracking]'") from error
+    return mlflow
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
+
+
 def append_run(model: Any, path: str | Path) -> dict[str, Any]:
     """Add a fit to a file of runs, one line of JSON each.
 
@@ -158,7 +206,7 @@ def log_to_mlflow(
     experiment : str, default="automl_wf"
         Name of the experiment; made if it is not there.
     run_name : str, default=None
-        Name of the run; None: MLflow makes one.
+        Name of the run; None: target, metric and score.
     package : path, default=None
         A package that `model.export` wrote; None: one is written for the purpose.
 
@@ -171,18 +219,20 @@ def log_to_mlflow(
     ------
     MissingDependency
         MLflow is not installed.
+    InvalidParameter
+        The store cannot be opened.
     PackageError
         `package` is not a package as it was written.
     """
-    try:
-        import mlflow
-    except ImportError as error:
-        raise MissingDependency("Logging to MLflow needs it: pip install 'automl-wf[tracking]'") from error
+    mlflow = _mlflow()
+    check_store(uri)
     client = mlflow.MlflowClient(tracking_uri=uri)
     record = describe_run(model)
     with _package(model, package) as folder:
         run = client.create_run(
-            _experiment_id(client, experiment, uri), start_time=_milliseconds(record, 0.0), run_name=run_name
+            _experiment_id(client, experiment, uri),
+            start_time=_milliseconds(record, 0.0),
+            run_name=run_name or f"{record['data']['target_name']}: {record['scoring']} {record['best_score']:.4g}",
         )
         run_id = str(run.info.run_id)
         status = "FAILED"
@@ -250,6 +300,8 @@ def _log_facts(mlflow: Any, client: Any, run_id: str, record: Mapping[str, Any])
     metrics |= {f"seconds/{stage}": seconds for stage, seconds in record["seconds"].items()}
     tags = {
         "task": record["task"],
+        "target": record["data"]["target_name"],
+        "interval": None if record["interval"] is None else "{:.6g} to {:.6g}".format(*record["interval"]),
         "scoring": record["scoring"],
         "seed": record["seed"],
         "data.fingerprint": record["data"]["in_order"],

@@ -137,10 +137,23 @@ def test_what_would_fail_after_the_fit_fails_before_it(
         (["--export", free, "--info", tmp_path / "none.json"], "No such file"),
         (["--info", tmp_path / "info.json"], "Say with --export"),
         (["--time-budget", "-1"], "--time-budget"),
+        (["--log", tmp_path / "nowhere" / "runs.jsonl"], "nowhere does not exist"),
     ):
         typed = run(*fit, *words)
         assert (typed.status, typed.out) == (2, "")
         assert message in typed.err
+
+
+def test_rows_without_a_target_are_left_out_if_asked(run: Any, table: Path, tmp_path: Path) -> None:
+    frame = pd.read_csv(table)
+    frame.loc[[0, 5], "answer"] = None
+    frame.to_csv(tmp_path / "gaps.csv", index=False)
+    typed = run("fit", tmp_path / "gaps.csv", "--target", "answer", "--drop", "row", "--drop-missing-target", *QUICK,
+                "--export", tmp_path / "package", "--json", "-q")  # fmt: skip
+    assert typed.status == 0
+    metadata = json.loads((tmp_path / "package/model/metadata.json").read_text(encoding="utf-8"))
+    assert metadata["problem"]["fingerprint"]["n_rows"] == len(frame) - 2
+    assert run("verify", tmp_path / "package", "--data", tmp_path / "gaps.csv").status == 0
 
 
 def test_parquet_is_read_too(run: Any, tmp_path: Path) -> None:
@@ -156,19 +169,32 @@ def test_parquet_is_read_too(run: Any, tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["nothing.csv", "--target", "y"], "There is no file nothing.csv"),
-        (["{table}", "--target", "anser"], "has no column 'anser'. There are 'amount', 'count'"),
+        (["{table}", "--target", "anser"], "has no column 'anser'. Did you mean 'answer'? There are 'amount', 'count'"),
         (["{table}", "--target", "answer", "--drop", "x", "--group-column", "g"], "has no column 'g', 'x'"),
         (["{table}", "--target", "answer", "--scoring", "acuracy"], "acuracy"),
-        (["{package}", "--target", "answer"], "cannot be read as CSV"),
+        (["{package}", "--target", "answer"], "cannot be read as CSV: it is a folder"),
+        (["{semicolons}", "--target", "answer"], "It was read as one column: write it with commas"),
+        (["{latin}", "--target", "answer"], "cannot be read as CSV: it is not UTF-8 (byte 0xe9): save it"),
+        (["{headed}", "--target", "answer"], "headed.csv has no rows."),
+        (["{gaps}", "--target", "answer"], "lacks the target 'answer' in 1 of 2 rows. Fill them in, or leave them out"),
+        (["{table}", "--target", "answer", "--estimators", "lightgm"], "Did you mean 'lightgbm'?"),
         (["{broken}", "--target", "answer"], "cannot be read as Parquet"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_status_2(
     run: Any, table: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
-    broken = tmp_path / "broken.parquet"
-    broken.write_bytes(b"PAR1 not really PAR1")
-    typed = run("fit", *(w.format(table=table, package=tmp_path, broken=broken) for w in words), "--quiet")
+    files = {
+        "broken.parquet": b"PAR1 not really PAR1",
+        "semicolons.csv": b"x;answer\n1;yes\n",
+        "latin.csv": b"x,answer\n1,\xe9\n",
+        "headed.csv": b"x,answer\n",
+        "gaps.csv": b"x,answer\n1,yes\n2,\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    places = {name.partition(".")[0]: tmp_path / name for name in files}
+    typed = run("fit", *(w.format(table=table, package=tmp_path, **places) for w in words), "--quiet")
     assert (typed.status, typed.out) == (2, "")
     assert typed.err.startswith("Error: ")
     assert message in typed.err
@@ -184,6 +210,8 @@ def test_verify_groups_its_checks_by_class(run: Any, exported: Path, table: Path
     with_data = run("verify", exported, "--data", table)
     assert with_data.status == 0
     assert "needs the training data" not in with_data.out
+    assert "training_data.fingerprint" not in typed.out
+    assert "training_data.fingerprint" in run("verify", exported, "--verbose").out
 
 
 def test_verify_of_a_spoilt_package_is_status_1(run: Any, exported: Path, tmp_path: Path) -> None:
@@ -220,8 +248,15 @@ def test_serve_starts_the_service_and_ends_with_it(exported: Path, root: Path) -
     environment = {k: v for k, v in environment.items() if not k.startswith("MODEL_")}
     command = [sys.executable, "-m", "automl_wf.cli", "serve", str(exported), "--port", str(port)]
     refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert refused.returncode == 1
-    assert "No API key is known" in refused.stderr
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("Error: The service has no API key: set MODEL_API_KEY_HASHES or")
+    assert "--allow-anonymous" in refused.stderr
+    with socket.create_server(("127.0.0.1", port)):
+        taken = subprocess.run(
+            [*command, "--allow-anonymous"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert taken.returncode == 2
+    assert f"Error: 127.0.0.1:{port} cannot be listened on" in taken.stderr
     service = subprocess.Popen([*command, "--allow-anonymous"], env=environment, stderr=subprocess.DEVNULL)
     try:
         assert _ask(f"http://127.0.0.1:{port}/healthz", service) == 200
@@ -272,6 +307,7 @@ def test_from_one_version_to_the_next_and_back(run: Any, exported: Path, table: 
     refused = run("promote", exported, "--registry", registry, "--decision", decision)
     assert refused.status == cli.UNUSABLE
     assert "'undecided', because of: score" in refused.err
+    assert f"rows_are_new: they are the rows that {registry}" in compared.out
     assert run("promote", exported, "--registry", registry, "--force", "a test").out.startswith("v2 serves, v1 before")
     went_back = json.loads(run("rollback", "--registry", registry, "--reason", "slow", "--json").out)
     assert (went_back["version"], went_back["before"], went_back["reason"]) == ("v1", "v2", "slow")

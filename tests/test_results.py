@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from automl_wf import WorkflowClassifier, WorkflowRegressor
 from automl_wf.bayesian_hpo import Configuration, Trial
+from automl_wf.exceptions import InvalidParameter
 from automl_wf.results import _pareto_front, cv_results, history, leaderboard, subject_of
 
 
@@ -148,3 +150,14 @@ def test_features_are_told_with_their_share_of_the_gain_and_unused_columns_with_
         "same": "one value only",
         "key": "another value in every row",
     }
+
+
+def test_the_version_is_the_moment_of_the_fit_unless_it_is_given(model: WorkflowClassifier) -> None:
+    of_the_moment = subject_of(model, model._result).version
+    assert datetime.strptime(of_the_moment, "%Y%m%d.%H%M%S").replace(tzinfo=UTC) == datetime.fromisoformat(
+        model._result.created
+    )
+    assert subject_of(model, model._result, "2.1-rc.1").version == "2.1-rc.1"
+    for version in ("", "-1", "a b", "v/1", "1" * 129):
+        with pytest.raises(InvalidParameter, match="The 'version' parameter must be 1 to 128 letters"):
+            subject_of(model, model._result, version)

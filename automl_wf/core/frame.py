@@ -156,14 +156,30 @@ def read_file(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     is_parquet = Path(path).suffix in (".parquet", ".pq")
     try:
-        return pd.read_parquet(path) if is_parquet else pd.read_csv(path, low_memory=False)
+        table = pd.read_parquet(path) if is_parquet else pd.read_csv(path, low_memory=False)
     except ImportError as error:
         raise MissingDependency("Reading Parquet needs pyarrow: pip install pyarrow") from error
     except FileNotFoundError as error:
         raise InvalidInput(f"There is no file {path}.") from error
     except (OSError, ValueError) as error:
         kind = "Parquet" if is_parquet else "CSV"
-        raise InvalidInput(f"{path} cannot be read as {kind}: {type(error).__name__}: {error}") from error
+        raise InvalidInput(f"{path} cannot be read as {kind}: {_why_unreadable(Path(path), error)}") from error
+    if not len(table):
+        raise InvalidInput(f"{path} has no rows.")
+    return table
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """The commonest reasons in words, others as they are told."""
+    if path.is_dir():
+        return "it is a folder"
+    with path.open("rb") as file:
+        is_parquet = file.read(4) == b"PAR1"
+    if is_parquet and path.suffix not in (".parquet", ".pq"):
+        return "it is Parquet: give it the name of one, .parquet"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.object[error.start]:#04x}): save it as UTF-8"
+    return f"{type(error).__name__}: {error}"
 
 
 def take_rows(X: Any, rows: NDArray[np.intp] | slice) -> pd.DataFrame | NDArray[Any]:

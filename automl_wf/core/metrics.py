@@ -857,7 +857,7 @@ class Scoring:
 
     def natural(self, score: float) -> float:
         """The value as it is usually written: a loss is not negated."""
-        return score if self.greater_is_better else -score
+        return score if self.greater_is_better else 0.0 - score
 
     def __call__(
         self,

@@ -265,6 +265,8 @@ class Registry:
         PackageError
             There is no version before, or it is damaged.
         """
+        if not self.folder.is_dir():
+            raise PackageError(f"There is no registry {self.folder}: the first promotion makes it.")
         now, trial = self.current, self.trial
         if now is not None and trial is not None:
             event = self._record("end", now, trial.version, reason or "asked for")
@@ -391,8 +393,9 @@ def _check_decision(
 ) -> str:
     if decision is None:
         raise PackageError(
-            f"{new} was not compared with {old.name}: run `automl-wf compare` on labelled rows that neither has seen, "
-            "and give its promotion.json, or promote by force with a reason."
+            f"{new} was not compared with {old.name}: run `automl-wf compare --out promotion.json` on labelled "
+            "rows that neither has seen and give what it wrote (--decision promotion.json), or promote all the same "
+            "for a reason (--force 'the reason')."
         )
     compared = (decision.get("old", {}).get("sha256"), decision.get("new", {}).get("sha256"))
     if compared != (identity(old), identity(new)):

@@ -86,10 +86,17 @@ class TrainingData:
         try:
             if isinstance(data, (str, os.PathLike)):
                 data = read_file(data)
+            data = _with_target(data, evidence.facts["target"])
             table = read_table(data, read_schema(evidence.facts, evidence.config), owner="verify")
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, WorkflowError) as error:
             what = f"{type(error).__name__}: {error}"[:300]
             raise PackageError(f"The data cannot be read as the package describes them: {what}") from error
+        n_rows = evidence.facts["problem"]["fingerprint"]["n_rows"]
+        if table.n_rows != n_rows:
+            raise PackageError(
+                f"The data are not the table that the model was fitted on: {table.n_rows:,} rows, {n_rows:,} expected. "
+                "Give that table; a model is judged on other rows by `evaluate` or `automl-wf compare`."
+            )
         return cls(evidence, data, table, fit_again)
 
     @cached_property
@@ -217,6 +224,13 @@ def _inputs(data: Any, evidence: Evidence) -> Any:
     names = [column["name"] for column in evidence.facts["columns"]]
     by_name = {str(column): column for column in data.columns}
     return data[[by_name[name] for name in dict.fromkeys([*names, *outcomes])]]
+
+
+def _with_target(data: Any, name: str) -> Any:
+    """The rows whose target is there: others cannot have been fitted on."""
+    if not isinstance(data, pd.DataFrame) or name not in data or not data[name].isna().any():
+        return data
+    return data[data[name].notna()].reset_index(drop=True)
 
 
 def _outcomes(evidence: Evidence) -> list[str]:

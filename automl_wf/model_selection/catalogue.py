@@ -6,6 +6,7 @@ their values rounded; `with_learning_rate_floor` adapts their learning rates, wh
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -574,8 +575,10 @@ def models_for(task: Task, names: Sequence[str] | None = None) -> tuple[ModelSpe
 def _unknown(name: str, task: Task, able: Sequence[ModelSpec], families: set[str]) -> str:
     known = {spec.name for spec in MODELS}
     reason = f"{name!r} cannot do {task.family}" if name in known else f"{name!r} is no model or family"
+    close = difflib.get_close_matches(name, [*(spec.name for spec in able), *families], n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
     return (
-        f"The 'estimators' parameter must name models or families that can do {task.family}: {reason}. "
+        f"The 'estimators' parameter must name models or families that can do {task.family}: {reason}.{hint} "
         f"Models: {', '.join(dict.fromkeys(spec.name for spec in able))}. Families: {', '.join(sorted(families))}."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,12 @@ def test_all_is_sorted_and_without_doubles() -> None:
 
 
 def test_everything_of_ours_that_is_public_is_in_all() -> None:
-    ours = {
-        name
-        for name, value in vars(automl_wf).items()
-        if not name.startswith("_") and getattr(value, "__module__", "").startswith("automl_wf")
-    }
-    assert ours == set(automl_wf.__all__) - {"__version__"}
+    assert set(automl_wf._MODULE_OF) == set(automl_wf.__all__) - {"__version__"}
+    assert set(automl_wf.__all__) <= set(dir(automl_wf))
+    for name, module in automl_wf._MODULE_OF.items():
+        assert getattr(automl_wf, name) is getattr(import_module(module), name)
+    with pytest.raises(AttributeError, match="module 'automl_wf' has no attribute 'WorkflowClusterer'"):
+        automl_wf.WorkflowClusterer  # noqa: B018
 
 
 def test_design_names_are_there() -> None:

@@ -67,7 +67,8 @@ def test_other_data_are_noticed(package: Package, subject: Subject) -> None:
         "training_data.fingerprint_any_order",
         "caveats_and_recommendations.ranges",
     }
-    assert "training_data.n_rows" in reasons(verify(package.path, subject.reference.head(30)))
+    with pytest.raises(PackageError, match=r"not the table that the model was fitted on: 30 rows, \d+ expected"):
+        verify(package.path, subject.reference.head(30))
     with pytest.raises(PackageError, match="place"):
         verify(package.path, subject.reference[["x"]])
 
@@ -80,6 +81,12 @@ def test_rows_in_another_order_are_told_from_other_rows(package: Package, subjec
     }
     other = data.assign(answer=np.roll(subject.reference_y, 1))
     assert set(reasons(verify(package.path, other))) == {"training_data.fingerprint_target"}
+
+
+def test_rows_without_a_target_are_left_out(package: Package, subject: Subject) -> None:
+    data = subject.reference.assign(answer=pd.Series(subject.reference_y, dtype=object))
+    more = pd.concat([data, data.head(3).assign(answer=None)], ignore_index=True)
+    assert reasons(verify(package.path, more)) == reasons(verify(package.path, data))
 
 
 def test_a_wrong_byte_in_the_graph(copy: Path) -> None:
