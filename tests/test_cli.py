@@ -292,6 +292,11 @@ def test_version_and_help(run: Any) -> None:
     assert run("mend").status == 2
 
 
+def test_the_module_is_the_command() -> None:
+    said = subprocess.run([sys.executable, "-m", "automl_wf", "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: automl-wf" in said.stdout
+
+
 def test_nothing_slow_is_loaded_before_it_is_needed() -> None:
     code = f"import sys, automl_wf.cli; print([m for m in {SLOW} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
