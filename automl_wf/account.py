@@ -262,7 +262,7 @@ def all_rows_findings(tuning: Tuning, drawn: Sequence[Finding]) -> list[Finding]
     ]
 
 
-def summary(result: FittedWorkflow) -> list[str]:
+def summary(result: FittedWorkflow, next_call: str = "") -> list[str]:
     """Five lines: the model, the honest score with its interval, the baseline, the gravest finding, the next call."""
     members = ", ".join(f"{m.name} {m.weight:.0%}" for m in result.tuning.blend.members[:4])
     evaluation = result.evaluation
@@ -282,5 +282,5 @@ def summary(result: FittedWorkflow) -> list[str]:
         score,
         f"baseline: {natural(result.tuning.baseline.score):.5g} ({result.problem.baseline})",
         f"finding: {gravest.message} {gravest.advice}" if gravest else "finding: none",
-        "next: model.leaderboard_, model.evaluate(X_test, y_test), model.export('model_package')",
+        *([f"next: {next_call}"] if next_call else []),
     ]

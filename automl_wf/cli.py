@@ -142,6 +142,7 @@ def fit(
         checkpoint=checkpoint,
         verbose=0 if quiet else 1,
     )
+    model._next_call = "" if export is not None else "automl-wf fit … --export model_package"
     model.fit(
         table.drop(columns=list({target, *aside})),
         table[target],

@@ -185,6 +185,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """
 
     _fixed_task: ClassVar[str | None] = None
+    #: What the summary of a fit advises; the command line has calls of its own.
+    _next_call = "model.leaderboard_, model.evaluate(X_test, y_test), model.export('model_package')"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "task": [StrOptions({"auto", "classification", "regression", "ranking"})],
         "scoring": [str, callable, None],
@@ -313,9 +315,9 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return {**params, "task": self._family}
 
     def _fit(self, config: dict[str, Any], X: Any, y: Any, sample_weight: Any, groups: Any) -> Self:
-        result = WorkflowStages(config).execute(
-            X, y, sample_weight=sample_weight, groups=groups, owner=type(self).__name__
-        )
+        stages = WorkflowStages(config)
+        stages.next_call = self._next_call
+        result = stages.execute(X, y, sample_weight=sample_weight, groups=groups, owner=type(self).__name__)
         self._learn(result, X._meta if is_partitioned(X) else X)
         return self
 

@@ -136,6 +136,9 @@ class WorkflowStages:
         `problem_config` holds an unknown name, or a memory limit that is no number of bytes.
     """
 
+    #: What the summary of `execute` advises.
+    next_call = "workflow.artifacts, workflow.metrics, workflow.agents"
+
     def __init__(self, problem_config: Mapping[str, Any] | None = None) -> None:
         unknown = sorted(set(problem_config or {}) - set(DEFAULTS))
         if unknown:
@@ -172,7 +175,13 @@ class WorkflowStages:
         self._partitions: PartitionedTable | None = None
 
     def execute(
-        self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, owner: str = "ModelDevelopmentWorkflow"
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        owner: str = "ModelDevelopmentWorkflow",
     ) -> FittedWorkflow:
         """Run stages 1 to 7.
 
@@ -210,7 +219,7 @@ class WorkflowStages:
             # Last, since it can be cut at any column: what the other stages left of the time is its.
             self.interpret_models(optimized)
             result = self.compile_results()
-            progress.say(summary(result))
+            progress.say(summary(result, self.next_call))
         return result
 
     def define_problem(

@@ -80,6 +80,8 @@ def test_fit_prints_the_leaderboard_writes_the_package_and_keeps_the_run(run: An
     (line,) = (tmp_path / "runs.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["scoring"] == "roc_auc"
     assert "baseline: 0.5" in typed.err
+    assert "model.export(" not in typed.err
+    assert f"next: automl-wf verify {tmp_path / 'package'}" in typed.out
 
 
 def test_fit_as_json_says_everything_on_stdout_alone(run: Any, table: Path) -> None:
