@@ -26,7 +26,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "invalid-input": (422, "Some input cannot be used", "See errors for the rows and columns concerned."),
     "internal-error": (500, "The service failed", "Quote request_id to the operator of the service."),
     "overloaded": (503, "Too many requests at a time", "Wait as long as Retry-After says, then try again."),
-    "not-ready": (503, "The service is not ready", "The model's self-test does not pass: see the log of the service."),
+    "not-ready": (503, "The service is not ready", "Nothing is predicted: the self-test fails. See the service's log."),
 }
 _BY_STATUS = {status: code for code, (status, _, _) in reversed(PROBLEMS.items())}
 
