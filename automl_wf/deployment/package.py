@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pickle
+import platform
 import shutil
 import sys
 import tempfile
@@ -320,12 +321,14 @@ def _write_service(subject: Subject, folder: Path, measured: Mapping[str, Any]) 
             "name": subject.name,
             "version": subject.version,
             "created": subject.created,
+            "python": platform.python_version(),
             "sizes": {"model_onnx_bytes": measured["sizes"]["model.onnx"]},
             "latency": {
                 "one_row_ms": latency["one_row_p50_s"] * 1e3,
                 "thousand_rows_ms": latency["thousand_rows_s"] * 1e3,
             },
             "sizing": sizing_of(measured, subject.version),
+            "has_intervals": bool(_outputs_of(folder) & {"lower", "in_set"}),
         },
         "serving_requirements": _pins([*_imported(folder), "uvicorn", "onnxruntime", "numpy"]),
         "testing_requirements": _pins(["pytest"]),
@@ -335,6 +338,14 @@ def _write_service(subject: Subject, folder: Path, measured: Mapping[str, Any]) 
         page = folder / source.relative_to(root).with_suffix("")
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render(f"package/{source.relative_to(root).as_posix()}", context), encoding="utf-8")
+
+
+def _outputs_of(folder: Path) -> set[str]:
+    """Names of what the graph gives."""
+    import onnx
+
+    graph = onnx.load(str(folder / "model/model.onnx"), load_external_data=False).graph
+    return {value.name for value in graph.output}
 
 
 def _imported(folder: Path) -> set[str]:

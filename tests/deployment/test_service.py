@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.client
 import json
@@ -181,6 +182,8 @@ def page_context(config: dict[str, Any]) -> dict[str, Any]:
         "sizes": {"model_onnx_bytes": 1234},
         "latency": {"one_row_ms": 0.5, "thousand_rows_ms": None},
         "sizing": SIZING,
+        "python": "3.12.1",
+        "has_intervals": True,
     }
     pins = [("fastapi", "0.1"), ("numpy", "2.0")]
     return {
@@ -432,7 +435,11 @@ def test_it_does_not_start_without_sound_settings(
 
 def check_refused_start(root: Path, word: str, *command: str, **settings: str) -> None:
     ended = subprocess.run(
-        [sys.executable, *(command or ("-m", "api"))], cwd=root, env=environment(**settings), capture_output=True, text=True
+        [sys.executable, *(command or ("-m", "api"))],
+        cwd=root,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 1
     assert word in ended.stderr
@@ -457,7 +464,7 @@ def other_graph(root: Path) -> None:
 
 
 def without_client(root: Path) -> None:
-    (root / "prometheus_client.py").write_text('raise ModuleNotFoundError("No module named \'prometheus_client\'")')
+    (root / "prometheus_client.py").write_text("raise ModuleNotFoundError(\"No module named 'prometheus_client'\")")
 
 
 def with_member(**change: Any) -> Callable[[Path], None]:
@@ -865,6 +872,83 @@ def test_every_status_in_openapi_has_an_example(service: Service) -> None:
     )
 
 
+def test_the_guide_speaks_of_this_model_only(tmp_path: Path) -> None:
+    def guide(on_unknown: str, has_intervals: bool) -> str:
+        context = page_context(classifier_config() | {"on_unknown": on_unknown})
+        context["facts"]["has_intervals"] = has_intervals
+        return render("package/docs/api_guide.md.jinja", context)
+
+    assert [guide(how, True).count("`unknown_category`") for how in ("ignore", "warn", "raise")] == [0, 1, 1]
+    assert '"intervals": true' in guide("ignore", True)
+    assert '"intervals": true' not in guide("ignore", False)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_first_call_of_the_readme_can_be_pasted(package: Path, service: Service) -> None:
+    first, call, *_ = re.findall(r"```bash\n(.*?)```", (package / "README.md").read_text(), re.DOTALL)
+    call = call.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{service.port}")
+    ended = subprocess.run(["bash", "-c", call], cwd=package, env=environment(KEY=KEY), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["predictions"]
+    makes_key = first[first.index("KEY=$(") : first.index("make serve")].replace("python ", f"{sys.executable} ")
+    script = f"set -e\n{makes_key}\nprintf %s $MODEL_API_KEY_HASHES"
+    ended = subprocess.run(["bash", "-c", script], env=environment(), capture_output=True, text=True)
+    key, hashed = ended.stdout.split()
+    assert hashlib.sha256(key.encode()).hexdigest() == hashed
+
+
+def test_what_is_compressed_is_refused_by_name(service: Service) -> None:
+    body = gzip.compress(json.dumps({"rows": [EXAMPLE]}).encode())
+    for path in ("/v1/predict", "/v1/feedback", "/invocations"):
+        status, problem, _ = service.call(path, body, Content_Encoding="gzip")
+        assert status == 415
+        assert "Content-Encoding" in problem["detail"]
+
+
+@pytest.mark.parametrize("form", ["rows", "columns"])
+def test_a_misspelt_column_is_named_to_the_client_and_not_in_the_log(service: Service, form: str) -> None:
+    row = {"cityy" if name == "city" else name: cell for name, cell in EXAMPLE.items()}
+    body = {"rows": [row]} if form == "rows" else {"columns": {name: [cell] for name, cell in row.items()}}
+    status, problem, _ = service.call("/v1/predict", body, X_Request_ID=f"misspelt-{form}")
+    assert status == 422
+    assert "'cityy'" in problem["detail"]
+    # The line is written once the answer has gone
+    until_true(lambda: f"misspelt-{form}" in service.log.read_text())
+    lines = map(json.loads, service.log.read_text().splitlines())
+    [line] = [line for line in lines if line.get("request_id") == f"misspelt-{form}"]
+    assert (line["problem"], line["codes"], line["columns"]) == ("invalid-input", ["missing_column"], ["city"])
+    assert "cityy" not in service.log.read_text()
+
+
+def test_a_protocol_that_is_switched_off_names_its_switch(with_config: Callable[..., Service]) -> None:
+    service = with_config(MODEL_ADAPTERS="")
+    for path, name in (("/v2/models/tiny", "v2"), ("/invocations", "mlflow")):
+        status, problem, _ = service.call(path)
+        assert (status, problem["type"]) == (404, "docs/api_guide.md#not-found")
+        assert f"MODEL_ADAPTERS names {name}" in problem["detail"]
+    assert "MODEL_ADAPTERS" not in service.call("/v3")[1]["detail"]
+
+
+def test_the_page_tells_each_features_own_limit_and_may_scroll(service: Service) -> None:
+    service.predict(EXAMPLE)
+    features = service.call("/v1/monitoring")[1]["drift"]["features"]
+    assert {f["feature"]: f["limit"] for f in features} == {NAME: 0.3, "city": 0.2}
+    page = service.call("/dashboard")[1]
+    assert page.count('<div class="wide"><table') == page.count("<table ") == 3
+    assert "excess > row.limit" in page
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_the_page_asks_though_its_address_holds_a_key(with_config: Callable[..., Service], tmp_path: Path) -> None:
+    service = with_config(MODEL_API_KEY_HASHES=hashlib.sha256(b"plain").hexdigest())
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom")
+    address = f"http://x:plain@127.0.0.1:{service.port}/dashboard"
+    command = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", address]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    assert '<h1 id="title">tiny, binary</h1>' in page
+    assert "Up for 0 minutes" in page
+
+
 def test_pages_hold_names_as_text_and_figures_as_given(package: Path) -> None:
     guide, deployment = ((package / "docs" / name).read_text() for name in ("api_guide.md", "deployment.md"))
     assert NAME not in guide
@@ -1248,7 +1332,13 @@ def test_a_damaged_version_is_refused_with_its_name_and_the_reason(registry: Pat
 def test_a_start_passes_over_a_current_version_that_fails(
     registry: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    event = {"action": "promote", "version": "v3", "before": "v1", "at": "2024-01-01T00:00:00+00:00", "reason": "forced"}
+    event = {
+        "action": "promote",
+        "version": "v3",
+        "before": "v1",
+        "at": "2024-01-01T00:00:00+00:00",
+        "reason": "forced",
+    }
     (registry / "history.jsonl").write_text(json.dumps(event) + "\n")
     damage(registry / "versions" / "v3")
     point(registry, "v3")

@@ -290,6 +290,9 @@ def test_advice_follows_from_figures(part: Import) -> None:
     assert advise(part, drift=drifted, n_measured=0, measured=[])["advice"] == "retrain"
     assert advise(part, drift=figures({"x": (0.5, 0.01)}, None, 199), n_measured=0)["advice"] == "none"
     assert advise(part, estimated=[score("accuracy", 0.8)])["advice"] == "watch"
+    many = advise(part, drift=figures({f"x{i}": (0.5, 0.01) for i in range(13)}, None, 1000))["reasons"]
+    assert [r["code"] for r in many] == 10 * ["feature_drift"] + ["more_feature_drift"]
+    assert many[-1]["detail"].startswith("and 3 more")
 
 
 def test_money_is_counted_as_it_was_named(part: Import) -> None:

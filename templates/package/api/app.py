@@ -122,7 +122,9 @@ def _say_what_starts(root: Path, serving: Serving, keys: Keys) -> None:
     others = other_versions(root)
     if others:
         versions = {name: {"wanted": wanted, "installed": here} for name, (wanted, here) in others.items()}
-        _log.warning("other versions are installed than requirements.txt names", extra={"fields": {"packages": versions}})
+        _log.warning(
+            "other versions are installed than requirements.txt names", extra={"fields": {"packages": versions}}
+        )
 
 
 def _created(root: Path) -> str | None:

@@ -22,7 +22,9 @@ def find_damages(root: Path) -> list[str]:
             damages.append(f"{name} cannot be read ({error.strerror})")
             continue
         if found != described["sha256"]:
-            damages.append(f"{name} has other bytes: SHA-256 {described['sha256'][:12]}… was expected, got {found[:12]}…")
+            damages.append(
+                f"{name} has other bytes: SHA-256 {described['sha256'][:12]}… was expected, got {found[:12]}…"
+            )
     return damages
 
 

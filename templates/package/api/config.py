@@ -84,7 +84,7 @@ def read_graph(root: Path, config: Mapping[str, Any]) -> bytes:
 
 
 def other_versions(root: Path) -> dict[str, tuple[str, str]]:
-    """Packages that are installed in another version than requirements.txt names: the version named, and the one here."""
+    """Packages installed in another version than requirements.txt names: the version named, and the one here."""
     try:
         lines = (root / "requirements.txt").read_text(encoding="utf-8").split()
     except OSError:
@@ -141,6 +141,6 @@ def _find_missing(config: Mapping[str, Any]) -> str | None:
             return f'"columns[{i}]" must hold {", ".join(sorted(missing))}'
     if not any(column["is_used"] for column in config["columns"]):
         return '"columns" must hold one that is used'
-    if not _OF_A_TEST <= config["self_test"].keys() or not isinstance(config["self_test"]["row"], dict):
+    if not config["self_test"].keys() >= _OF_A_TEST or not isinstance(config["self_test"]["row"], dict):
         return '"self_test" must hold row, an object, and expected'
     return None if isinstance(config["drift"].get("features"), dict) else '"drift" must hold features, an object'

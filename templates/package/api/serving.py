@@ -91,8 +91,8 @@ class Serving:
             self.root = root if registry is None else self._current()
         except (OSError, NotServable) as error:
             raise StartError(
-                f"MODEL_REGISTRY is {registry}, which names no version to serve ({_text_of(error)}). Give a folder that "
-                "`automl-wf promote` has written, or serve the package itself without MODEL_REGISTRY."
+                f"MODEL_REGISTRY is {registry}, which names no version to serve ({_text_of(error)}). Give a folder "
+                "that `automl-wf promote` has written, or serve the package itself without MODEL_REGISTRY."
             ) from None
         self.model, self.is_ready = self._open_first()
 
@@ -203,7 +203,7 @@ class Serving:
         return root
 
     def _open_first(self) -> tuple[Model, bool]:
-        """The version to begin with, and whether it passes its self-test; in a registry the one before, if only that."""
+        """The version to begin with, and whether it passes its self-test: the one before, if only that does."""
         before = self._before(self.root.name)
         try:
             model = self._open(self.root)
