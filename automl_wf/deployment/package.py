@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import pickle
+import platform
 import shutil
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from automl_wf.deployment.alarm_limits import thresholds_of
 from automl_wf.deployment.card import PAGES, build_card, facts_of, owner_info, plain
 from automl_wf.deployment.checklist import Inspection, Item, run_checklist, run_tests, totals
 from automl_wf.deployment.evidence import Evidence, count_nodes, describe_target, measure, positive, sizes
-from automl_wf.deployment.manifest import MANIFEST, caches_of, compare, files_of, write_manifest
+from automl_wf.deployment.manifest import MANIFEST, caches_of, compare, describe_file, files_of, write_manifest
 from automl_wf.deployment.render import pretty, render, template_root
 from automl_wf.deployment.report import write_report
 from automl_wf.deployment.samples import Samples, make_samples
@@ -236,7 +237,9 @@ def _write_model(subject: Subject, folder: Path, samples: Samples) -> None:
     sent = {"rows": samples.rows, "n_hostile": samples.n_hostile, "are_synthetic": samples.are_synthetic}
     _write_json(data / "samples.json", sent)
     _write_json(data / "expected.json", {"predictions": samples.expected})
-    _write_json(folder / "model/config.json", build_config(subject, samples))
+    graph = folder / "model/model.onnx"
+    sha256 = describe_file(graph)["sha256"] if graph.is_file() else None
+    _write_json(folder / "model/config.json", {**build_config(subject, samples), "model_sha256": sha256})
 
 
 def build_config(subject: Subject, samples: Samples) -> dict[str, Any]:
@@ -318,20 +321,31 @@ def _write_service(subject: Subject, folder: Path, measured: Mapping[str, Any]) 
             "name": subject.name,
             "version": subject.version,
             "created": subject.created,
+            "python": platform.python_version(),
             "sizes": {"model_onnx_bytes": measured["sizes"]["model.onnx"]},
             "latency": {
                 "one_row_ms": latency["one_row_p50_s"] * 1e3,
                 "thousand_rows_ms": latency["thousand_rows_s"] * 1e3,
             },
             "sizing": sizing_of(measured, subject.version),
+            "has_intervals": bool(_outputs_of(folder) & {"lower", "in_set"}),
         },
         "serving_requirements": _pins([*_imported(folder), "uvicorn", "onnxruntime", "numpy"]),
+        "testing_requirements": _pins(["pytest"]),
         "training_requirements": list((subject.environment.get("packages") or {}).items()),
     }
     for source in (s for s in sources if s.suffix == ".jinja"):
         page = folder / source.relative_to(root).with_suffix("")
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(render(f"package/{source.relative_to(root).as_posix()}", context), encoding="utf-8")
+
+
+def _outputs_of(folder: Path) -> set[str]:
+    """Names of what the graph gives."""
+    import onnx
+
+    graph = onnx.load(str(folder / "model/model.onnx"), load_external_data=False).graph
+    return {value.name for value in graph.output}
 
 
 def _imported(folder: Path) -> set[str]:

@@ -90,6 +90,44 @@ def test_hostile_names_pass_the_packages_own_tests(
 
 
 @pytest.mark.usefixtures("quick")
+def test_the_graph_is_bound_to_its_configuration_and_files_can_be_checked(package: Package, tmp_path: Path) -> None:
+    config = json.loads((package.path / "model/config.json").read_text())
+    listed = read_manifest(package.path)
+    assert listed is not None
+    assert config["model_sha256"] == listed["model/model.onnx"]["sha256"]
+    copy = Path(shutil.copytree(package.path, tmp_path / "copy"))
+    (copy / ".venv").mkdir()
+    (copy / ".venv/more").write_text("is nobody's business")
+
+    def check() -> tuple[int, str]:
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            "import sys; sys.path.insert(0, '.'); from api.check import main; main()",
+        ]
+        ended = subprocess.run(command, cwd=copy, capture_output=True, text=True)
+        return ended.returncode, ended.stdout + ended.stderr
+
+    assert check()[0] == 0
+    with (copy / "model/model.onnx").open("ab") as stream:
+        stream.write(b"x")
+    (copy / "docs/report.html").unlink()
+    status, said = check()
+    assert status == 1
+    assert "model/model.onnx has other bytes" in said
+    assert "docs/report.html cannot be read" in said
+    (copy / "MANIFEST.json").write_text("[]")
+    assert check()[0] == 1
+
+
+def test_tests_have_requirements_of_their_own(package: Package) -> None:
+    lines = (package.path / "requirements-test.txt").read_text().splitlines()
+    assert "-r requirements.txt" in lines
+    assert any(line.startswith("pytest==") for line in lines)
+
+
 def test_export_twice_replaces(subject: Subject, tmp_path: Path) -> None:
     target = tmp_path / "deep" / "package"
     deploy(subject, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.client
 import json
@@ -181,9 +182,17 @@ def page_context(config: dict[str, Any]) -> dict[str, Any]:
         "sizes": {"model_onnx_bytes": 1234},
         "latency": {"one_row_ms": 0.5, "thousand_rows_ms": None},
         "sizing": SIZING,
+        "python": "3.12.1",
+        "has_intervals": True,
     }
     pins = [("fastapi", "0.1"), ("numpy", "2.0")]
-    return {"config": config, "facts": facts, "serving_requirements": pins, "training_requirements": pins}
+    return {
+        "config": config,
+        "facts": facts,
+        "serving_requirements": pins,
+        "testing_requirements": [("pytest", "9.0")],
+        "training_requirements": pins,
+    }
 
 
 def write_package(root: Path, graph: GraphBuilder, config: dict[str, Any], predictions: Callable[..., Any]) -> Path:
@@ -409,16 +418,98 @@ def test_any_of_several_keys_and_a_file_of_them(with_config: Callable[..., Servi
         ({}, "No API key"),
         ({"MODEL_API_KEY_HASHES": "plain text"}, "64 hexadecimal"),
         ({"MODEL_API_KEY_FILE": "/nowhere"}, "cannot be read"),
+        ({"MODEL_API_KEY_HASHES": hashlib.sha256(b"").hexdigest()}, "empty key"),
         ({"MODEL_ALLOW_ANONYMOUS": "1", "MODEL_THREADS": "0"}, "MODEL_THREADS"),
+        ({"MODEL_ALLOW_ANONYMOUS": "1", "MODEL_PORT": "99999"}, "MODEL_PORT"),
+        ({"MODEL_ALLOW_ANONYMOUS": "1", "MODEL_LOG_LEVEL": "chatty"}, "MODEL_LOG_LEVEL"),
+        ({"MODEL_ALLOW_ANONYMOUS": "1", "MODEL_REGISTRY": "/nowhere"}, "automl-wf promote"),
+        ({"MODEL_ALLOW_ANONYMOUS": "1", "MODEL_REGISTRY": "."}, "automl-wf promote"),
     ],
 )
-def test_it_does_not_start_without_sound_settings(package: Path, settings: dict[str, str], word: str) -> None:
+@pytest.mark.parametrize("command", [("-m", "api"), ("-m", "uvicorn", "--factory", "api.app:create_app")])
+def test_it_does_not_start_without_sound_settings(
+    package: Path, settings: dict[str, str], word: str, command: tuple[str, ...]
+) -> None:
+    check_refused_start(package, word, *command, **settings)
+
+
+def check_refused_start(root: Path, word: str, *command: str, **settings: str) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "api"], cwd=package, env=environment(**settings), capture_output=True, text=True
+        [sys.executable, *(command or ("-m", "api"))],
+        cwd=root,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
     )
     assert ended.returncode == 1
     assert word in ended.stderr
-    assert "Traceback" not in ended.stderr
+    [line] = [line for line in ended.stderr.splitlines() if not line.startswith("INFO:")]
+    assert line.startswith("The service was not started: ")
+
+
+def cut_graph(root: Path) -> None:
+    path = root / "model" / "model.onnx"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def newer_graph(root: Path) -> None:
+    model = classifier().model()
+    model.ir_version = 999
+    (root / "model" / "model.onnx").write_bytes(model.SerializeToString())
+
+
+def other_graph(root: Path) -> None:
+    config = {**classifier_config(), "model_sha256": hashlib.sha256(b"another graph").hexdigest()}
+    (root / "model" / "config.json").write_text(json.dumps(config))
+
+
+def without_client(root: Path) -> None:
+    (root / "prometheus_client.py").write_text("raise ModuleNotFoundError(\"No module named 'prometheus_client'\")")
+
+
+def with_member(**change: Any) -> Callable[[Path], None]:
+    def write(root: Path) -> None:
+        (root / "model" / "config.json").write_text(json.dumps({**classifier_config(), **change}))
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda root: (root / "model" / "model.onnx").unlink(), "model.onnx cannot be read"),
+        (lambda root: (root / "model" / "model.onnx").write_bytes(b""), "make check"),
+        (cut_graph, "cannot open"),
+        (newer_graph, "pip install -r requirements.txt"),
+        (other_graph, "is not the file that was exported"),
+        (lambda root: (root / "model" / "config.json").unlink(), "config.json cannot be read"),
+        (lambda root: (root / "model" / "config.json").write_text('{"format": 1,'), "is not JSON"),
+        (lambda root: (root / "model" / "config.json").write_text("[]"), "expected an object, got a list"),
+        (lambda root: (root / "model" / "config.json").write_text('{"format": 1}'), '"name" is missing'),
+        (with_member(format=2), '"format" must be 1'),
+        (with_member(limits={**base_config()["limits"], "max_rows": "many"}), '"limits.max_rows" must be a whole'),
+        (with_member(columns=[{"name": "x"}]), '"columns[0]" must hold'),
+        (with_member(self_test={}), '"self_test" must hold'),
+        (without_client, "prometheus_client"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_one_line(
+    package: Path, tmp_path: Path, damage: Callable[[Path], None], words: str
+) -> None:
+    root = Path(shutil.copytree(package, tmp_path / "copy"))
+    damage(root)
+    check_refused_start(root, words, MODEL_ALLOW_ANONYMOUS="1")
+
+
+def test_the_first_line_of_the_log_says_what_starts(with_config: Callable[..., Service]) -> None:
+    service = with_config(MODEL_API_KEY_HASHES="", MODEL_ALLOW_ANONYMOUS="1")
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    about, warning, versions = lines[:3]
+    assert (about["level"], about["name"], about["version"]) == ("INFO", "tiny", "1.2.3")
+    assert (about["created"], about["n_keys"], about["n_threads"]) == (None, 0, 1)
+    assert (warning["level"], "everybody" in warning["message"]) == ("WARNING", True)
+    assert versions["level"] == "WARNING"
+    assert versions["packages"]["fastapi"]["wanted"] == "0.1"
 
 
 def test_anonymous_use_through_the_uvicorn_command(with_config: Callable[..., Service]) -> None:
@@ -451,7 +542,16 @@ def test_a_service_whose_self_test_fails_is_alive_but_not_ready(with_config: Cal
     assert service.call("/healthz")[0] == 200
     status, problem, headers = service.call("/readyz")
     assert (status, problem["status"], headers["content-type"]) == (503, 503, "application/problem+json")
-    assert '"ERROR"' in service.log.read_text()
+    for path, body in (
+        ("/v1/predict", {"rows": [EXAMPLE]}),
+        ("/invocations", {"dataframe_records": [EXAMPLE]}),
+    ):
+        status, problem, _ = service.call(path, body)
+        assert (status, problem["type"]) == (503, "docs/api_guide.md#not-ready")
+    [line] = [line for line in map(json.loads, service.log.read_text().splitlines()) if line["level"] == "ERROR"]
+    assert line["expected"] == {"label": True, "probabilities": {"true": 0.5}}
+    assert line["found"]["probabilities"]["true"] == pytest.approx(expected_share(1.5, "oslo"))
+    assert line["other_versions"]["numpy"]["wanted"] == "2.0"
 
 
 def test_metrics_count_what_was_sent(with_config: Callable[..., Service]) -> None:
@@ -770,6 +870,83 @@ def test_every_status_in_openapi_has_an_example(service: Service) -> None:
         NAME
         in document["components"]["schemas"]["PredictRequest"]["oneOf"][0]["properties"]["rows"]["items"]["required"]
     )
+
+
+def test_the_guide_speaks_of_this_model_only(tmp_path: Path) -> None:
+    def guide(on_unknown: str, has_intervals: bool) -> str:
+        context = page_context(classifier_config() | {"on_unknown": on_unknown})
+        context["facts"]["has_intervals"] = has_intervals
+        return render("package/docs/api_guide.md.jinja", context)
+
+    assert [guide(how, True).count("`unknown_category`") for how in ("ignore", "warn", "raise")] == [0, 1, 1]
+    assert '"intervals": true' in guide("ignore", True)
+    assert '"intervals": true' not in guide("ignore", False)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_first_call_of_the_readme_can_be_pasted(package: Path, service: Service) -> None:
+    first, call, *_ = re.findall(r"```bash\n(.*?)```", (package / "README.md").read_text(), re.DOTALL)
+    call = call.replace("http://127.0.0.1:8000", f"http://127.0.0.1:{service.port}")
+    ended = subprocess.run(["bash", "-c", call], cwd=package, env=environment(KEY=KEY), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["predictions"]
+    makes_key = first[first.index("KEY=$(") : first.index("make serve")].replace("python ", f"{sys.executable} ")
+    script = f"set -e\n{makes_key}\nprintf %s $MODEL_API_KEY_HASHES"
+    ended = subprocess.run(["bash", "-c", script], env=environment(), capture_output=True, text=True)
+    key, hashed = ended.stdout.split()
+    assert hashlib.sha256(key.encode()).hexdigest() == hashed
+
+
+def test_what_is_compressed_is_refused_by_name(service: Service) -> None:
+    body = gzip.compress(json.dumps({"rows": [EXAMPLE]}).encode())
+    for path in ("/v1/predict", "/v1/feedback", "/invocations"):
+        status, problem, _ = service.call(path, body, Content_Encoding="gzip")
+        assert status == 415
+        assert "Content-Encoding" in problem["detail"]
+
+
+@pytest.mark.parametrize("form", ["rows", "columns"])
+def test_a_misspelt_column_is_named_to_the_client_and_not_in_the_log(service: Service, form: str) -> None:
+    row = {"cityy" if name == "city" else name: cell for name, cell in EXAMPLE.items()}
+    body = {"rows": [row]} if form == "rows" else {"columns": {name: [cell] for name, cell in row.items()}}
+    status, problem, _ = service.call("/v1/predict", body, X_Request_ID=f"misspelt-{form}")
+    assert status == 422
+    assert "'cityy'" in problem["detail"]
+    # The line is written once the answer has gone
+    until_true(lambda: f"misspelt-{form}" in service.log.read_text())
+    lines = map(json.loads, service.log.read_text().splitlines())
+    [line] = [line for line in lines if line.get("request_id") == f"misspelt-{form}"]
+    assert (line["problem"], line["codes"], line["columns"]) == ("invalid-input", ["missing_column"], ["city"])
+    assert "cityy" not in service.log.read_text()
+
+
+def test_a_protocol_that_is_switched_off_names_its_switch(with_config: Callable[..., Service]) -> None:
+    service = with_config(MODEL_ADAPTERS="")
+    for path, name in (("/v2/models/tiny", "v2"), ("/invocations", "mlflow")):
+        status, problem, _ = service.call(path)
+        assert (status, problem["type"]) == (404, "docs/api_guide.md#not-found")
+        assert f"MODEL_ADAPTERS names {name}" in problem["detail"]
+    assert "MODEL_ADAPTERS" not in service.call("/v3")[1]["detail"]
+
+
+def test_the_page_tells_each_features_own_limit_and_may_scroll(service: Service) -> None:
+    service.predict(EXAMPLE)
+    features = service.call("/v1/monitoring")[1]["drift"]["features"]
+    assert {f["feature"]: f["limit"] for f in features} == {NAME: 0.3, "city": 0.2}
+    page = service.call("/dashboard")[1]
+    assert page.count('<div class="wide"><table') == page.count("<table ") == 3
+    assert "excess > row.limit" in page
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_the_page_asks_though_its_address_holds_a_key(with_config: Callable[..., Service], tmp_path: Path) -> None:
+    service = with_config(MODEL_API_KEY_HASHES=hashlib.sha256(b"plain").hexdigest())
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000", "--dump-dom")
+    address = f"http://x:plain@127.0.0.1:{service.port}/dashboard"
+    command = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", address]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    assert '<h1 id="title">tiny, binary</h1>' in page
+    assert "Up for 0 minutes" in page
 
 
 def test_pages_hold_names_as_text_and_figures_as_given(package: Path) -> None:
@@ -1135,6 +1312,61 @@ def test_a_version_that_clients_could_not_use_is_refused_and_the_log_says_why(re
     assert "self-test" in reasons[0]
     assert "columns" in reasons[1]
     assert "'v9'" in reasons[2]
+
+
+def test_a_damaged_version_is_refused_with_its_name_and_the_reason(registry: Path, tmp_path: Path) -> None:
+    cut_graph(registry / "versions" / "v2")
+    service = start(registry / "versions" / "v1", tmp_path / "log.jsonl", MODEL_REGISTRY=str(registry))
+    try:
+        point(registry, "v2")
+        until_true(lambda: "a version is refused" in service.log.read_text())
+    finally:
+        stop(service)
+    lines = map(json.loads, service.log.read_text().splitlines())
+    [line] = [line for line in lines if line["message"].startswith("a version is refused")]
+    assert (line["version"], line["error"]) == ("v2", "StartError")
+    assert "cannot open" in line["reason"]
+
+
+@pytest.mark.parametrize("damage", [lambda root: None, cut_graph])
+def test_a_start_passes_over_a_current_version_that_fails(
+    registry: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    event = {
+        "action": "promote",
+        "version": "v3",
+        "before": "v1",
+        "at": "2024-01-01T00:00:00+00:00",
+        "reason": "forced",
+    }
+    (registry / "history.jsonl").write_text(json.dumps(event) + "\n")
+    damage(registry / "versions" / "v3")
+    point(registry, "v3")
+    service = start(registry / "versions" / "v3", tmp_path / "log.jsonl", MODEL_REGISTRY=str(registry))
+    try:
+        assert service.call("/readyz")[0] == 200
+        assert service.predict(EXAMPLE)["version"] == "v1"
+        point(registry, "v2")
+        until(service, "v2")
+    finally:
+        stop(service)
+    errors = [line for line in map(json.loads, service.log.read_text().splitlines()) if line["level"] == "ERROR"]
+    [line] = errors
+    assert (line["refused"], line["version"]) == ("v3", "v1")
+    assert line["reason"]
+
+
+def test_without_a_version_before_the_current_one_is_not_ready(registry: Path, tmp_path: Path) -> None:
+    point(registry, "v3")
+    service = start(registry / "versions" / "v3", tmp_path / "log.jsonl", MODEL_REGISTRY=str(registry))
+    try:
+        assert service.call("/readyz")[0] == 503
+        assert service.call("/v1/predict", {"rows": [EXAMPLE]})[0] == 503
+        point(registry, "v1")
+        until(service, "v1")
+        assert service.call("/v1/predict", {"rows": [EXAMPLE]})[0] == 200
+    finally:
+        stop(service)
 
 
 def route(registry: Path, **routing: Any) -> None:

@@ -232,6 +232,19 @@ def test_without_a_last_key_nobody_is_admitted(part: Import, tmp_path: Path) -> 
     assert keys.Keys({"MODEL_ALLOW_ANONYMOUS": "1"}, clock).admits(None)
 
 
+def test_an_empty_key_is_none(part: Import, tmp_path: Path) -> None:
+    keys, of_nothing = part("api.keys"), hashlib.sha256(b"").hexdigest()
+    for settings in ({"MODEL_API_KEY_HASHES": of_nothing}, {"MODEL_API_KEY_HASHES": f"{'0' * 64},{of_nothing}"}):
+        with pytest.raises(part("api.utils").StartError, match="empty key"):
+            keys.Keys(settings)
+    path, clock = tmp_path / "keys", Clock()
+    path.write_text(hashlib.sha256(b"good").hexdigest())
+    known = keys.Keys({"MODEL_API_KEY_FILE": str(path)}, clock)
+    path.write_text(of_nothing)
+    clock.now += 2
+    assert [known.admits(key) for key in (b"", None, b"good")] == [False, False, True]
+
+
 def test_where_a_key_may_stand(part: Import) -> None:
     key_of = part("api.keys").key_of
     assert key_of({b"x-api-key": b"k", b"authorization": b"Bearer other"}, may_be_basic=False) == b"k"
@@ -277,6 +290,9 @@ def test_advice_follows_from_figures(part: Import) -> None:
     assert advise(part, drift=drifted, n_measured=0, measured=[])["advice"] == "retrain"
     assert advise(part, drift=figures({"x": (0.5, 0.01)}, None, 199), n_measured=0)["advice"] == "none"
     assert advise(part, estimated=[score("accuracy", 0.8)])["advice"] == "watch"
+    many = advise(part, drift=figures({f"x{i}": (0.5, 0.01) for i in range(13)}, None, 1000))["reasons"]
+    assert [r["code"] for r in many] == 10 * ["feature_drift"] + ["more_feature_drift"]
+    assert many[-1]["detail"].startswith("and 3 more")
 
 
 def test_money_is_counted_as_it_was_named(part: Import) -> None:
@@ -318,6 +334,9 @@ def test_traffic_never_grows(part: Import) -> None:
         ("MODEL_FEEDBACK_MAX", "0"),
         ("MODEL_FEEDBACK_TTL_S", "a day"),
         ("MODEL_MAX_WAITING", "-1"),
+        ("MODEL_PORT", "65536"),
+        ("MODEL_PORT", "http"),
+        ("MODEL_LOG_LEVEL", "chatty"),
         ("MODEL_KPIS", ",".join(map(str, range(21)))),
     ],
 )

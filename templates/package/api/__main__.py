@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
-
-import uvicorn
-
-from api.app import create_app
-from api.utils import StartError
 
 
 def main() -> None:
     """Run until stopped; on SIGTERM, finish the requests at hand first."""
     try:
-        app = create_app()
+        import uvicorn
+
+        from api.app import build_app
+        from api.settings import Settings
+        from api.utils import StartError
+    except ImportError as error:
+        advice = "Install what requirements.txt names: pip install -r requirements.txt"
+        sys.exit(f"The service was not started: {error}. {advice}")
+    try:
+        settings = Settings.read()
+        app = build_app(settings=settings)
     except StartError as error:
-        sys.exit(f"The service was not started. {error}")
+        sys.exit(f"The service was not started: {error}")
     uvicorn.run(
         app,
-        host=os.environ.get("MODEL_HOST", "127.0.0.1"),
-        port=int(os.environ.get("MODEL_PORT", "8000")),
+        host=settings.host,
+        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from monitoring.monitor import Monitor
 from starlette.responses import Response
 
 from api import openapi, utils
+from api.config import other_versions
 from api.feedback import FeedbackStore
 from api.keys import Keys
 from api.middleware import Edge
@@ -28,12 +31,22 @@ _log = logging.getLogger("service")
 
 
 def create_app(root: Path = ROOT) -> FastAPI:
+    """Build the application for a server that calls this; where it cannot be, end with one line that says why."""
+    try:
+        return build_app(root)
+    except utils.StartError as error:
+        sys.exit(f"The service was not started: {error}")
+
+
+def build_app(root: Path = ROOT, settings: Settings | None = None) -> FastAPI:
     """Build the application.
 
     Parameters
     ----------
     root : Path, optional
         Folder of the package.
+    settings : Settings, optional
+        None: those of the environment.
 
     Returns
     -------
@@ -43,13 +56,16 @@ def create_app(root: Path = ROOT) -> FastAPI:
     Raises
     ------
     utils.StartError
-        The environment names no API keys, or something that cannot be used.
+        The environment names no API keys, or something that cannot be used; or a file of the package is not as it
+        should be.
     """
-    settings, keys = Settings.read(), Keys()
+    settings, keys = settings or Settings.read(), Keys()
     serving = Serving(root, settings.n_threads, settings.registry)
     config = serving.model.config
     metrics = Metrics(config, n_threads=settings.n_threads, memory_limit=utils.memory_limit())
-    utils.configure_logging(LogCounter(metrics))
+    utils.configure_logging(settings.log_level, LogCounter(metrics))
+    _say_what_starts(root, serving, keys)
+    serving.begin()
     store = FeedbackStore(settings.feedback_db, settings.feedback_max, settings.feedback_ttl_s)
     monitor = Monitor(config, metrics, store, settings.feedback_window_s, settings.kpis)
     predictions = Predictions(serving, monitor, store, max_waiting=settings.max_waiting, always_ids=settings.always_ids)
@@ -86,10 +102,38 @@ def create_app(root: Path = ROOT) -> FastAPI:
         metrics_need_key=settings.metrics_need_key,
         paths=addresses,
     )
-    if not serving.model.passes_self_test():
-        _log.error("the self-test fails: the service will not report ready")
     _follow(serving, monitor)
     return app
+
+
+def _say_what_starts(root: Path, serving: Serving, keys: Keys) -> None:
+    """One line for whoever reads the log first, and one for each thing that should not be so."""
+    config = serving.model.config
+    fields = {
+        "name": config["name"],
+        "version": config["version"],
+        "created": _created(serving.root),
+        "n_keys": keys.n_keys,
+        "n_threads": serving.model.n_threads,
+    }
+    _log.info("the service starts", extra={"fields": fields})
+    if keys.admits_everybody:
+        _log.warning("everybody may call: MODEL_ALLOW_ANONYMOUS is 1 and no key is known")
+    others = other_versions(root)
+    if others:
+        versions = {name: {"wanted": wanted, "installed": here} for name, (wanted, here) in others.items()}
+        _log.warning(
+            "other versions are installed than requirements.txt names", extra={"fields": {"packages": versions}}
+        )
+
+
+def _created(root: Path) -> str | None:
+    """When the package was exported, if it says so."""
+    try:
+        found = json.loads((root / "model" / "metadata.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(found["created"]) if isinstance(found, dict) and "created" in found else None
 
 
 def _follow(serving: Serving, monitor: Monitor) -> None:
@@ -127,7 +171,7 @@ def _operations(serving: Serving, metrics: Metrics) -> APIRouter:
         **openapi.answers({"status": "ready"}, "/readyz", config, "internal-error", "not-ready"),
     )
     def readyz() -> Response:
-        if not serving.model.passes_self_test():
+        if not serving.model.self_test().passes:
             raise Problem("not-ready")
         return JSON({"status": "ready"})
 

@@ -18,6 +18,8 @@ from api.utils import StartError
 
 CHECK_INTERVAL_S = 1.0
 _HASH = re.compile(r"[0-9a-f]{64}")
+#: What `sha256sum` says when the variable with the key was not set.
+_OF_NOTHING = hashlib.sha256(b"").hexdigest()
 _log = logging.getLogger("service")
 
 
@@ -37,7 +39,8 @@ class Keys:
     Raises
     ------
     StartError
-        A hash is not one, the file cannot be read, or there is no hash and MODEL_ALLOW_ANONYMOUS is not 1.
+        A hash is not one or is that of an empty key, the file cannot be read, or there is no hash and
+        MODEL_ALLOW_ANONYMOUS is not 1.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,6 +57,16 @@ class Keys:
                 "or MODEL_ALLOW_ANONYMOUS=1 to let everybody call."
             )
 
+    @property
+    def n_keys(self) -> int:
+        """Hashes that are known now."""
+        return len(self._hashes)
+
+    @property
+    def admits_everybody(self) -> bool:
+        """Whether no key is asked for."""
+        return self._is_open and not self._hashes
+
     def admits(self, key: bytes | None) -> bool:
         """Whether a key, as the header gave it, is known; without any hash that depends on MODEL_ALLOW_ANONYMOUS."""
         self._refresh()
@@ -62,7 +75,7 @@ class Keys:
             return self._is_open
         digest = hashlib.sha256(key or b"").digest()
         matches = [hmac.compare_digest(digest, known) for known in hashes]
-        return key is not None and any(matches)
+        return bool(key) and any(matches)
 
     def _refresh(self) -> None:
         if self._file is None or self._clock() - self._checked < CHECK_INTERVAL_S or not self._lock.acquire(False):
@@ -133,4 +146,9 @@ def _parse(texts: list[str]) -> tuple[bytes, ...]:
     hashes = [text.strip().lower() for text in texts if text.strip()]
     if any(not _HASH.fullmatch(text) for text in hashes):
         raise StartError('Each key hash must be 64 hexadecimal digits: printf %s "$KEY" | sha256sum')
+    if _OF_NOTHING in hashes:
+        raise StartError(
+            "A key hash is that of an empty key: the variable that should hold the key was not set when it was hashed. "
+            "README.md shows how to make a key and its hash."
+        )
     return tuple(bytes.fromhex(text) for text in hashes)

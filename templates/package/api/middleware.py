@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from monitoring.monitor import Monitor
@@ -13,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.keys import Keys, key_of
-from api.problems import Problem, respond
+from api.problems import FieldError, Problem, respond
 from api.serving import Serving
 from api.utils import request_id
 
@@ -24,7 +25,9 @@ OPEN = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 PREDICTING = frozenset({"/v1/predict", "/invocations", "/v2/models/{name:text}/infer"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 #: Fields of the log, and where the request's state has them.
-_LOGGED = {"rows": "n_rows", "role": "role"}
+_LOGGED = {"rows": "n_rows", "role": "role", "problem": "problem"}
+#: Places of a request that are named in the log: their codes and columns, never a value.
+MAX_PLACES = 10
 _DISCARD = 8
 _HEADER = re.compile(r"[!-~]{1,64}")
 _CHALLENGE = {"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
@@ -146,7 +149,17 @@ class Edge:
             "version": self._version(scope),
         }
         fields |= {name: scope["state"][key] for name, key in _LOGGED.items() if key in scope["state"]}
+        fields |= self._places(scope["state"].get("places", ()))
         _log.info("request", extra={"fields": fields})
+
+    def _places(self, errors: Sequence[FieldError]) -> dict[str, list[str]]:
+        """Codes, and those columns that the model knows: any other name is the client's own text."""
+        if not errors:
+            return {}
+        known = {c["name"] for c in self.serving.model.config["columns"]}
+        codes = dict.fromkeys(error["code"] for error in errors)
+        columns = dict.fromkeys(error["column"] for error in errors if error.get("column") in known)
+        return {"codes": list(codes), "columns": list(columns)[:MAX_PLACES]}
 
 
 def _headers(identity: str, version: str) -> list[tuple[bytes, bytes]]:

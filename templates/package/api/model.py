@@ -15,6 +15,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from api.coerce import coerce
+from api.config import RESTORE, read_config, read_graph
+from api.utils import StartError
 
 Values = dict[str, NDArray[Any]]
 _NUMBERS = frozenset({int, float, bool, type(None)})
@@ -54,6 +56,27 @@ class Outputs:
         return len(self.values) if self.values is not None else len(self.codes or ())
 
 
+@dataclass(frozen=True)
+class SelfTest:
+    """What became of the row kept in config.json.
+
+    Parameters
+    ----------
+    expected : object
+        The prediction kept beside it.
+    found : object
+        What the graph predicts here; the error's name and text, if it fails.
+    """
+
+    expected: Any
+    found: Any
+
+    @property
+    def passes(self) -> bool:
+        """Whether they are equal, numbers within 1e-9."""
+        return is_close(self.found, self.expected)
+
+
 class Model:
     """One graph and the description of its input.
 
@@ -63,16 +86,19 @@ class Model:
         Folder of the package.
     n_threads : int, default=1
         Threads for one prediction.
+
+    Raises
+    ------
+    StartError
+        config.json or model.onnx is missing, damaged, or nothing that can be run here.
     """
 
     def __init__(self, root: Path, n_threads: int = 1) -> None:
-        self.config: dict[str, Any] = json.loads((root / "model" / "config.json").read_text(encoding="utf-8"))
+        self.config = read_config(root)
         self.n_threads = n_threads
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = n_threads, 1
-        self._session = ort.InferenceSession(
-            (root / "model" / "model.onnx").read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = _open_graph(root, read_graph(root, self.config), options)
         self._input_names = {value.name for value in self._session.get_inputs()}
         there = {value.name for value in self._session.get_outputs()}
         self._interval_names = [n for n in INTERVAL_OUTPUTS if n in there and n not in self.config["outputs"].values()]
@@ -153,11 +179,14 @@ class Model:
             for row in sets
         ]
 
-    def passes_self_test(self) -> bool:
-        """Whether the row kept in config.json still gives the prediction kept beside it."""
+    def self_test(self) -> SelfTest:
+        """Predict the row kept in config.json once more."""
         test = self.config["self_test"]
-        cells = {c["name"]: [test["row"].get(c["name"])] for c in self.columns}
-        return is_close(self.predict(cells)[0], test["expected"])
+        try:
+            [found] = self.predict({c["name"]: [test["row"].get(c["name"])] for c in self.columns})
+        except Exception as error:  # whatever it is, the model does not predict as it did when it was exported
+            return SelfTest(test["expected"], f"{type(error).__name__}: {error}"[:500])
+        return SelfTest(test["expected"], found)
 
     def _feed(self, values: Values) -> Values:
         if self.config["layout"] == "array":
@@ -167,6 +196,17 @@ class Model:
                 self.config["tensor"]: np.column_stack([values.get(c["name"], unused) for c in self.config["columns"]])
             }
         return {c["input"]: values[c["name"]].reshape(-1, 1) for c in self.columns if c["input"] in self._input_names}
+
+
+def _open_graph(root: Path, content: bytes, options: Any) -> Any:
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class for each of its states, all of them private
+        reason = " ".join(str(error).split())[:300]
+        raise StartError(
+            f"onnxruntime {ort.__version__} cannot open {root / 'model' / 'model.onnx'} ({reason}). "
+            f"Install the versions of requirements.txt: pip install -r requirements.txt. {RESTORE}"
+        ) from None
 
 
 def class_names(classes: Sequence[Any]) -> list[str]:

@@ -17,8 +17,9 @@ Operation = dict[str, Any]
 REQUEST_ID = "7c2d7a52-5b0e-4f0c-9d5e-3f1f5d1f6f0a"
 _OF_BODIES = (
     "invalid-json", "unauthorized", "slow-request", "too-large", "unsupported-media-type", "invalid-input",
-    "internal-error", "overloaded",
+    "internal-error",
 )  # fmt: skip
+_OF_PREDICTIONS = ("overloaded", "not-ready")
 
 _JSON_TYPES = {
     "numeric": "number",
@@ -171,7 +172,10 @@ def problem_responses(path: str, config: Mapping[str, Any], *codes: str) -> dict
         errors = [missing_column(c["name"], 0) for c in config["columns"] if c["is_used"]][:1] if status == 422 else []
         example = Problem(code, errors=errors).body(path, REQUEST_ID)
         content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
-        responses[status] = {"description": title, "content": {"application/problem+json": content}}
+        if status in responses:
+            responses[status]["description"] += f"; {title[0].lower()}{title[1:]}"
+        else:
+            responses[status] = {"description": title, "content": {"application/problem+json": content}}
     return responses
 
 
@@ -200,14 +204,14 @@ def predict(config: Mapping[str, Any]) -> Operation:
         "predictions": [config["self_test"]["expected"]],
         "warnings": [],
     }
-    operation = answers(answer, "/v1/predict", config, *_OF_BODIES, schema="PredictAnswer")
+    operation = answers(answer, "/v1/predict", config, *_OF_BODIES, *_OF_PREDICTIONS, schema="PredictAnswer")
     return takes(example_request(config), operation, "PredictRequest")
 
 
 def feedback(config: Mapping[str, Any]) -> Operation:
     """POST /v1/feedback."""
     answer = {"request_id": REQUEST_ID, "accepted": 1, "statuses": ["accepted"]}
-    codes = (*_OF_BODIES, "unknown-prediction", "conflicting-feedback", "expired-prediction")
+    codes = (*_OF_BODIES, "overloaded", "unknown-prediction", "conflicting-feedback", "expired-prediction")
     operation = answers(answer, "/v1/feedback", config, *codes)
     return takes(example_feedback(config), operation, "FeedbackRequest")
 
@@ -281,7 +285,7 @@ def infer(model: Model) -> Operation:
     ]
     outputs = [{"name": name} for name in config["outputs"]]
     answer = {"model_name": config["name"], "model_version": config["version"], "outputs": outputs}
-    operation = answers(answer, "/v2/models/{name}/infer", config, *_OF_BODIES, "not-found")
+    operation = answers(answer, "/v2/models/{name}/infer", config, *_OF_BODIES, *_OF_PREDICTIONS, "not-found")
     return takes({"inputs": sent}, operation)
 
 
@@ -289,7 +293,7 @@ def invocations(config: Mapping[str, Any]) -> Operation:
     """POST /invocations."""
     answer = {"predictions": [config["self_test"]["expected"]]}
     sent = {"dataframe_records": example_request(config)["rows"]}
-    return takes(sent, answers(answer, "/invocations", config, *_OF_BODIES))
+    return takes(sent, answers(answer, "/invocations", config, *_OF_BODIES, *_OF_PREDICTIONS))
 
 
 def document(found: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -127,6 +127,8 @@ class Predictions:
             The request cannot be answered.
         """
         check_media_type(request)
+        if not self._serving.is_ready:
+            raise Problem("not-ready")
         async with self.gate.inside():
             body = await read_body(request)
             async with self.gate.working():
@@ -195,7 +197,9 @@ def routing_key(request: Request) -> str:
 
 
 def check_media_type(request: Request) -> None:
-    """Raise a Problem (415) unless the body is said to be JSON."""
+    """Raise a Problem (415) unless the body is said to be JSON, and not compressed."""
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Problem("unsupported-media-type", "Send the body as it is, without the header Content-Encoding.")
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")

@@ -26,8 +26,10 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "invalid-input": (422, "Some input cannot be used", "See errors for the rows and columns concerned."),
     "internal-error": (500, "The service failed", "Quote request_id to the operator of the service."),
     "overloaded": (503, "Too many requests at a time", "Wait as long as Retry-After says, then try again."),
-    "not-ready": (503, "The service is not ready", "The model's self-test does not pass: see the log of the service."),
+    "not-ready": (503, "The service is not ready", "Nothing is predicted: the self-test fails. See the service's log."),
 }
+#: Beginnings of addresses that are there only if MODEL_ADAPTERS names their protocol.
+SWITCHED = {"/v2": "v2", "/invocations": "mlflow"}
 _BY_STATUS = {status: code for code, (status, _, _) in reversed(PROBLEMS.items())}
 
 
@@ -110,12 +112,14 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:
+        request.state.problem, request.state.places = error.code, error.errors
         return answer(request, error)
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         code = _BY_STATUS.get(error.status_code, "internal-error" if error.status_code >= 500 else "invalid-input")
-        return answer(request, Problem(code, headers=error.headers))
+        detail = _of_switched(request.url.path) if code == "not-found" else None
+        return answer(request, Problem(code, detail, headers=error.headers))
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
@@ -124,3 +128,11 @@ def install_handlers(app: FastAPI) -> None:
             for e in error.errors()
         ]
         return answer(request, Problem("invalid-input", errors=errors))
+
+
+def _of_switched(path: str) -> str | None:
+    """What to do about an address that a protocol has which may be switched off."""
+    names = [name for start, name in SWITCHED.items() if path == start or path.startswith(f"{start}/")]
+    if not names:
+        return None
+    return f"Addresses of this protocol are there if MODEL_ADAPTERS names {names[0]}; all are listed in /openapi.json."

@@ -17,12 +17,14 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from api import adapters, openapi, schemas
+from api.config import RESTORE
 from api.feedback import Feedback, FeedbackStore, Receipt, read_feedback
 from api.gate import read_body
 from api.model import Model
 from api.predictions import Predicted, Predictions, check_media_type
 from api.problems import JSON, Problem
 from api.serving import Serving
+from api.utils import StartError
 
 #: What a single feedback that was not taken is answered with.
 REFUSALS = {"unknown": "unknown-prediction", "expired": "expired-prediction", "conflict": "conflicting-feedback"}
@@ -122,7 +124,11 @@ def _about(model: Model, root: Path) -> dict[str, Any]:
 def page_routes(root: Path, monitor: Monitor, config: dict[str, Any]) -> APIRouter:
     """The monitoring page: one file without data, which asks GET /v1/monitoring with the browser's log-in."""
     router = APIRouter(tags=["operations"])
-    page = (root / "monitoring" / "dashboard.html").read_bytes()
+    path = root / "monitoring" / "dashboard.html"
+    try:
+        page = path.read_bytes()
+    except OSError as error:
+        raise StartError(f"{path} cannot be read ({error.strerror}). {RESTORE}") from None
     headers = {"Content-Security-Policy": content_security_policy(page), "Referrer-Policy": "no-referrer"}
 
     @router.get("/dashboard", summary="A page to watch the service", response_class=Response, **openapi.page(config))
@@ -164,14 +170,14 @@ def inference_routes(serving: Serving, predictions: Predictions) -> APIRouter:
         **openapi.answers({"ready": True}, "/v2/health/ready", config, "internal-error", "not-ready"),
     )
     def ready() -> Response:
-        if not serving.model.passes_self_test():
+        if not serving.model.self_test().passes:
             raise Problem("not-ready")
         return JSON({"ready": True})
 
     @router.get("/models/{name:text}/ready", summary="This model predicts", **openapi.model_ready(config))
     def model_ready(name: str) -> Response:
         check_name(name)
-        if not serving.model.passes_self_test():
+        if not serving.model.self_test().passes:
             raise Problem("not-ready")
         return JSON({"name": name, "ready": True})
 

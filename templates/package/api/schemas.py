@@ -154,9 +154,9 @@ def rows_table(rows: Any, model: Model) -> Table:
             cells[name] = [row[name] for row in rows]
         except KeyError:
             errors.append(missing_column(name, next(i for i, row in enumerate(rows) if name not in row)))
-    refuse(errors)
-    sent = dict.fromkeys(name for row in rows for name in row)
-    return Table(cells, len(rows), _without_known(list(sent), model))
+    extra = _without_known(list(dict.fromkeys(name for row in rows for name in row)), model)
+    refuse(errors, extra)
+    return Table(cells, len(rows), extra)
 
 
 def columns_table(columns: Any, model: Model) -> Table:
@@ -164,7 +164,8 @@ def columns_table(columns: Any, model: Model) -> Table:
     if not isinstance(columns, dict):
         raise Problem("invalid-input", '"columns" must be an object of lists, one for each column.')
     known = {c["name"]: columns.get(c["name"]) for c in model.columns}
-    refuse([missing_column(name, None) for name in known if name not in columns])
+    extra = _without_known(list(columns), model)
+    refuse([missing_column(name, None) for name in known if name not in columns], extra)
     refuse([_shape(name, None, "expected a list") for name, cells in known.items() if not isinstance(cells, list)])
     lists = {name: cells for name, cells in known.items() if isinstance(cells, list)}
     lengths = {name: len(cells) for name, cells in lists.items()}
@@ -177,7 +178,7 @@ def columns_table(columns: Any, model: Model) -> Table:
             if length != n_rows
         ]
     )
-    return Table(lists, n_rows, _without_known(list(columns), model))
+    return Table(lists, n_rows, extra)
 
 
 def check_count(n_rows: int, model: Model) -> None:
@@ -249,14 +250,19 @@ def _warn_of_extra(names: list[str]) -> list[dict[str, Any]]:
     if not names:
         return []
     detail = f"{len(names)} columns are not known to the model and were ignored."
-    return [{"code": "extra_columns", "columns": [name[:100] for name in names[:MAX_NAMED]], "detail": detail}]
+    return [{"code": "extra_columns", "columns": _shorten(names), "detail": detail}]
 
 
 def _warn_of_members(names: list[str]) -> list[dict[str, Any]]:
     if not names:
         return []
-    shown = [name[:100] for name in names[:MAX_NAMED]]
-    return [{"code": "unknown_members", "members": shown, "detail": "These members of the body were ignored."}]
+    return [
+        {"code": "unknown_members", "members": _shorten(names), "detail": "These members of the body were ignored."}
+    ]
+
+
+def _shorten(names: list[str]) -> list[str]:
+    return [name[:100] for name in names[:MAX_NAMED]]
 
 
 def _without_known(names: list[str], model: Model) -> list[str]:
@@ -264,11 +270,15 @@ def _without_known(names: list[str], model: Model) -> list[str]:
     return [name for name in names if name not in known]
 
 
-def refuse(errors: Sequence[FieldError]) -> None:
-    """Raise a Problem (422) with these places, if there are any."""
+def refuse(errors: Sequence[FieldError], extra: Sequence[str] = ()) -> None:
+    """Raise a Problem (422) with these places, if there are any; unknown columns that were sent may be why."""
     if errors:
         codes = ", ".join(sorted({error["code"] for error in errors}))
-        raise Problem("invalid-input", f"Places that cannot be used: {len(errors)} ({codes}).", errors[:MAX_ERRORS])
+        detail = f"Places that cannot be used: {len(errors)} ({codes})."
+        if extra:
+            names, n_more = ", ".join(map(repr, _shorten(list(extra)))), len(extra) - MAX_NAMED
+            detail += f" Sent, but not known to the model: {names}{f' and {n_more} more' if n_more > 0 else ''}."
+        raise Problem("invalid-input", detail, errors[:MAX_ERRORS])
 
 
 def missing_column(name: str, row: int | None) -> FieldError:

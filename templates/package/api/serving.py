@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from api.model import Model
+from api.config import other_versions
+from api.model import Model, SelfTest
+from api.utils import StartError
 
-POINTER, VERSIONS, ROUTING = "current", "versions", "routing.json"
+POINTER, VERSIONS, ROUTING, HISTORY = "current", "versions", "routing.json", "history.jsonl"
 Role = Literal["champion", "challenger"]
 INTERVAL_S = 1.0
 _log = logging.getLogger("service")
@@ -71,14 +73,45 @@ class Serving:
         Its package.
     trial : Trial or None
         The version on trial.
+    is_ready : bool
+        Whether the model has passed its self-test; without that nothing is predicted.
+
+    Raises
+    ------
+    StartError
+        There is nothing that can be served.
     """
 
     def __init__(self, root: Path, n_threads: int, registry: Path | None = None) -> None:
         self._n_threads, self._registry = n_threads, registry
         self._refused, self._routing = "", ""
+        self._passed_over: tuple[str, str] | None = None
         self.trial: Trial | None = None
-        self.root = root if registry is None else self._current()
-        self.model = self._open(self.root)
+        try:
+            self.root = root if registry is None else self._current()
+        except (OSError, NotServable) as error:
+            raise StartError(
+                f"MODEL_REGISTRY is {registry}, which names no version to serve ({_text_of(error)}). Give a folder "
+                "that `automl-wf promote` has written, or serve the package itself without MODEL_REGISTRY."
+            ) from None
+        self.model, self.is_ready = self._open_first()
+
+    def begin(self) -> None:
+        """Say in the log what is wrong with what serves, and open the trial; once, when there is a log."""
+        if self._passed_over is not None:
+            version, reason = self._passed_over
+            fields = {"refused": version, "reason": reason, "version": self.model.config["version"]}
+            _log.error("the current version cannot be served; the one before serves", extra={"fields": fields})
+        elif not self.is_ready:
+            others = {name: {"wanted": w, "installed": i} for name, (w, i) in other_versions(self.root).items()}
+            test = self.model.self_test()
+            fields = {
+                "version": self.model.config["version"],
+                "expected": test.expected,
+                "found": test.found,
+                "other_versions": others,
+            }
+            _log.error("the self-test fails: nothing is predicted, and readyz answers 503", extra={"fields": fields})
         self._refresh_trial()
 
     def route(self, key: str) -> tuple[Model, Role]:
@@ -111,7 +144,7 @@ class Serving:
         except Exception as error:  # the version that serves goes on serving, and the log says why
             self._refuse(error)
             return False
-        self.root, self.model, self._refused = root, model, ""
+        self.root, self.model, self._refused, self.is_ready = root, model, "", True
         _log.info("another version serves", extra={"fields": {"version": model.config["version"]}})
         return True
 
@@ -130,8 +163,7 @@ class Serving:
             self.trial = self._read_trial(json.loads(text)) if text.strip() else None
         except Exception as error:  # the version that serves goes on serving, and the log says why
             self.trial = None
-            reason = str(error) if isinstance(error, NotServable) else ""
-            fields = {"error": type(error).__name__, "reason": reason}
+            fields = {"error": type(error).__name__, "reason": _text_of(error)}
             _log.error("a trial is refused; the current version answers alone", extra={"fields": fields})
         if self.trial is not None:
             about = {"version": self.trial.model.config["version"], "mode": self.trial.mode, "share": self.trial.share}
@@ -170,6 +202,48 @@ class Serving:
             raise NotServable(f"the registry points to {version!r}, which is no version in it")
         return root
 
+    def _open_first(self) -> tuple[Model, bool]:
+        """The version to begin with, and whether it passes its self-test: the one before, if only that does."""
+        before = self._before(self.root.name)
+        try:
+            model = self._open(self.root)
+        except StartError as error:
+            found = self._open_passing(before)
+            if found is None:
+                raise
+            reason = _text_of(error)
+        else:
+            test = model.self_test()
+            if test.passes:
+                return model, True
+            found = self._open_passing(before)
+            if found is None:
+                return model, False
+            reason = _describe_failure(test)
+        self._passed_over, self._refused = (self.root.name, reason), str(self.root)
+        self.root = found[0]
+        return found[1], True
+
+    def _open_passing(self, root: Path | None) -> tuple[Path, Model] | None:
+        """A version that passes its self-test; None: it does not."""
+        try:
+            model = None if root is None else self._open(root)
+        except StartError:
+            return None
+        return (root, model) if root is not None and model is not None and model.self_test().passes else None
+
+    def _before(self, version: str) -> Path | None:
+        """The version that served before this one, as the registry's history says; None: there is none."""
+        if self._registry is None:
+            return None
+        try:
+            lines = (self._registry / HISTORY).read_text(encoding="utf-8").splitlines()
+            events = [json.loads(line) for line in lines if line.strip()]
+            names = [e["before"] for e in events if e["action"] == "promote" and e["version"] == version]
+            return self._version(str(names[-1])) if names else None
+        except (OSError, ValueError, KeyError, TypeError, NotServable):
+            return None
+
     def _open(self, root: Path) -> Model:
         model = Model(root, self._n_threads)
         if self._registry is not None:
@@ -184,8 +258,9 @@ class Serving:
             raise NotServable("it takes columns that the version before does not know")
         if model.classes != self.model.classes:
             raise NotServable("its classes are others")
-        if not model.passes_self_test():
-            raise NotServable("its self-test fails")
+        test = model.self_test()
+        if not test.passes:
+            raise NotServable(_describe_failure(test))
 
     def _check_columns(self, model: Model) -> None:
         """A shadow is given the cells that the current version has read."""
@@ -196,10 +271,20 @@ class Serving:
     def _refuse(self, error: Exception) -> None:
         """Log the first time that a version is refused, not every second."""
         try:
-            refused = str(self._current())
+            root = self._current()
+            refused, version = str(root), root.name
         except (OSError, NotServable):
-            refused = str(error)
+            refused, version = str(error), None
         if refused != self._refused:
-            fields = {"error": type(error).__name__, "reason": str(error) if isinstance(error, NotServable) else ""}
+            fields = {"version": version, "error": type(error).__name__, "reason": _text_of(error)}
             _log.error("a version is refused; the one before goes on serving", extra={"fields": fields})
         self._refused = refused
+
+
+def _text_of(error: Exception) -> str:
+    """What an error says of files of ours: nothing that was sent is in it."""
+    return str(error)[:500] or type(error).__name__
+
+
+def _describe_failure(test: SelfTest) -> str:
+    return f"its self-test fails: expected {test.expected}, found {test.found}"[:500]

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.utils import StartError, count_threads
+from api.utils import LOG_LEVELS, StartError, count_threads
 
 ADAPTERS = ("v2", "mlflow")
 MAX_KPIS = 20
+MAX_PORT = 65_535
 _DAY_S = 86_400
 
 
@@ -40,6 +41,10 @@ class Settings:
         Names that feedback may give amounts for, beside those of config.json.
     max_waiting : int
         Requests that may wait for their turn; more are turned away.
+    host, port : str, int
+        Where to listen.
+    log_level : str
+        What is written to the log: from this level up.
     """
 
     n_threads: int
@@ -53,6 +58,9 @@ class Settings:
     feedback_window_s: int = 7 * _DAY_S
     kpis: tuple[str, ...] = ()
     max_waiting: int = 64
+    host: str = "127.0.0.1"
+    port: int = 8000
+    log_level: str = "INFO"
 
     @classmethod
     def read(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -76,6 +84,9 @@ class Settings:
             feedback_window_s=_whole(environ, "MODEL_FEEDBACK_WINDOW_S", cls.feedback_window_s),
             kpis=_kpis(environ),
             max_waiting=_whole(environ, "MODEL_MAX_WAITING", cls.max_waiting),
+            host=environ.get("MODEL_HOST") or cls.host,
+            port=_port(environ, cls.port),
+            log_level=_log_level(environ, cls.log_level),
         )
 
 
@@ -95,6 +106,22 @@ def _kpis(environ: Mapping[str, str]) -> tuple[str, ...]:
     if len(names) > MAX_KPIS or any(len(name) > 64 for name in names):
         raise StartError(f"MODEL_KPIS may hold {MAX_KPIS} names of 64 characters at most.")
     return names
+
+
+def _port(environ: Mapping[str, str], default: int) -> int:
+    text = environ.get("MODEL_PORT", "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal()) or int(text) > MAX_PORT:
+        raise StartError(f"MODEL_PORT must be a whole number from 0 to {MAX_PORT}. Got {text[:20]!r} instead.")
+    return int(text)
+
+
+def _log_level(environ: Mapping[str, str], default: str) -> str:
+    level = environ.get("MODEL_LOG_LEVEL", "").strip().upper() or default
+    if level not in LOG_LEVELS:
+        raise StartError(f"MODEL_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}. Got {level[:20]!r} instead.")
+    return level
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int) -> int:

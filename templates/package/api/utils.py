@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -89,11 +90,10 @@ class JSONFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def configure_logging(*others: logging.Handler) -> None:
-    """Write everything, uvicorn's messages too, as JSON lines to the standard output, from MODEL_LOG_LEVEL up."""
+def configure_logging(level: str, *others: logging.Handler) -> None:
+    """Write everything from a level up, uvicorn's messages too, as JSON lines to the standard output."""
     stream = logging.StreamHandler(sys.stdout)
     stream.setFormatter(JSONFormatter())
-    level = os.environ.get("MODEL_LOG_LEVEL", "INFO").upper()
     logging.basicConfig(level=level, handlers=[stream, *others], force=True)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)

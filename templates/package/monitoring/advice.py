@@ -98,11 +98,15 @@ def _worse_coverage(coverage: Score | None, confidence: float) -> list[dict[str,
 
 def _drifts(drift: DriftFigures) -> list[dict[str, Any]]:
     found = [(psi - noise, name) for name, (psi, noise) in drift.features.items()]
-    far = sorted((pair for pair in found if pair[0] > DRIFT_LIMIT), reverse=True)[:MAX_FEATURES]
+    far = sorted((pair for pair in found if pair[0] > DRIFT_LIMIT), reverse=True)
     reasons = [
         _reason("feature_drift", f"{name} is distributed otherwise than in training", feature=name, excess_psi=excess)
-        for excess, name in far
+        for excess, name in far[:MAX_FEATURES]
     ]
+    n_more = len(far) - MAX_FEATURES
+    if n_more > 0:
+        text = f"and {n_more} more: the metric model_feature_drift_psi and GET /v1/monitoring name them"
+        reasons.append(_reason("more_feature_drift", text, n_features=n_more))
     if drift.prediction is not None and drift.prediction[0] - drift.prediction[1] > DRIFT_LIMIT:
         excess = drift.prediction[0] - drift.prediction[1]
         text = "predictions are distributed otherwise than in training"

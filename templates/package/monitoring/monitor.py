@@ -180,6 +180,7 @@ class Monitor:
     def summary(self) -> dict[str, Any]:
         """What GET /v1/monitoring answers, in plain JSON types."""
         config, known, drift = self._config, self.performance(), self.metrics.drift.figures()
+        limits = config.get("thresholds") or {}
         used = os.times()
         challenger = {
             "version": known["challenger"],
@@ -195,12 +196,22 @@ class Monitor:
             "drift": {
                 "rows": drift.n_rows,
                 "features": [
-                    {"feature": name, "psi": _finite(psi), "noise": _finite(noise), "excess": _finite(psi - noise)}
+                    {
+                        "feature": name,
+                        "psi": _finite(psi),
+                        "noise": _finite(noise),
+                        "excess": _finite(psi - noise),
+                        "limit": limits.get("drift", {}).get(name),
+                    }
                     for name, (psi, noise) in drift.features.items()
                 ],
                 "prediction": None
                 if drift.prediction is None
-                else {"psi": _finite(drift.prediction[0]), "noise": _finite(drift.prediction[1])},
+                else {
+                    "psi": _finite(drift.prediction[0]),
+                    "noise": _finite(drift.prediction[1]),
+                    "limit": limits.get("prediction_drift"),
+                },
             },
             "performance": {
                 "reference": {name: value for name, value in config["reference_metrics"].items() if value is not None},
