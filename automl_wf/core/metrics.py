@@ -857,7 +857,8 @@ class Scoring:
 
     def natural(self, score: float) -> float:
         """The value as it is usually written: a loss is not negated."""
-        return score if self.greater_is_better else -score
+        # Not -score, which would be -0 where the score is 0
+        return score if self.greater_is_better else 0.0 - score
 
     def __call__(
         self,

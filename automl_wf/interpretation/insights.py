@@ -317,7 +317,7 @@ def _cell(value: Any) -> str:
         return "missing"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.4g}" if isinstance(value, (int, float)) else f"`{value}`"
+    return f"{value + 0.0:.4g}" if isinstance(value, (int, float)) else f"`{value}`"
 
 
 def _percent(share: float) -> str:

@@ -158,7 +158,7 @@ def test_front_matter_has_what_the_hub_requires(subject: Subject, licence: str |
 def test_a_reader_with_a_minute_is_answered_first(subject: Subject) -> None:
     page = render_card(card_of(subject, {"purpose": "to try it out"}))
     minute = page[page.index("## In one minute") : page.index("## About this card")]
-    assert "A binary model that predicts answer (no, yes) from 2 columns, made from\n40 rows" in minute
+    assert "A binary classification model that predicts answer (no, yes) from 2 columns, made from\n40 rows" in minute
     assert "What for: to try it out. Not for: [More Information Needed]." in minute
     assert re.search(
         r"ROC AUC 0\.75 on new rows \(greater is better\), 95 % interval .* baseline 0\.5: better than the baseline",
