@@ -281,7 +281,7 @@ def _call(estimator: Any, result: FittedWorkflow) -> dict[str, Any]:
 
 def _resolved(estimator: Any, result: FittedWorkflow) -> dict[str, Any]:
     """The parameters, with the `random_state` that was drawn where none was given."""
-    parameters = estimator.get_params(deep=False)
+    parameters: dict[str, Any] = estimator.get_params(deep=False)
     return parameters | ({"random_state": result.random_state} if parameters["random_state"] is None else {})
 
 

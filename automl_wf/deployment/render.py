@@ -168,7 +168,9 @@ def marked(text: str) -> Markup:
     """A sentence of ours for HTML: what it names in backticks is code."""
     from markupsafe import Markup, escape
 
-    parts = [Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(_code_parts(text))]
+    parts = [
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(_code_parts(text))
+    ]
     return Markup("").join(parts)
 
 

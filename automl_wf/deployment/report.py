@@ -28,7 +28,7 @@ from automl_wf.deployment.figures import (
 from automl_wf.deployment.lookback import arrange_search
 from automl_wf.deployment.overview import arrange_overview
 from automl_wf.deployment.recipe import recipe
-from automl_wf.deployment.render import natural, percent, render, template_root
+from automl_wf.deployment.render import percent, render, template_root
 from automl_wf.deployment.rows import arrange_rows
 from automl_wf.deployment.subject import Subject
 from automl_wf.deployment.threshold_slider import arrange_thresholds

@@ -117,8 +117,8 @@ def _worth_saying(facts: Facts) -> Iterator[tuple[str, str]]:
     rows = facts["importances"]
     mattering = [i for i, row in enumerate(rows) if row["low"] is not None and row["low"] > 0]
     for i in mattering[:MAX_NAMED]:
-        first = "most_of_measured" if facts["not_run"] else "matters_most"
-        yield (first if i == mattering[0] else "matters_too"), f"/importances/{i}"
+        top = "most_of_measured" if facts["not_run"] else "matters_most"
+        yield (top if i == mattering[0] else "matters_too"), f"/importances/{i}"
     if facts["idle"]:
         yield ("idle" if mattering else "nothing_matters"), "/idle"
     if facts["unstable"]:

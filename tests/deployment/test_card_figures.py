@@ -265,8 +265,21 @@ def test_what_hung_on_the_clock_is_a_record_of_the_run(cases: Callable[[str], Ca
     [
         ({"call": {}}, "it is not recorded how fit was called"),
         ({"parameters": {"random_state": None}}, "no random_state was given"),
-        ({"call": {"estimator": "WorkflowClassifier", "not_literal": ["cv"], "groups": False, "sample_weight": False}}, "the objects given as cv"),
-        ({"call": {"estimator": "WorkflowClassifier", "not_literal": [], "groups": False, "sample_weight": True}}, "the sample weights are not"),
+        (
+            {
+                "call": {
+                    "estimator": "WorkflowClassifier",
+                    "not_literal": ["cv"],
+                    "groups": False,
+                    "sample_weight": False,
+                }
+            },
+            "the objects given as cv",
+        ),
+        (
+            {"call": {"estimator": "WorkflowClassifier", "not_literal": [], "groups": False, "sample_weight": True}},
+            "the sample weights are not",
+        ),
         (
             {"call": {"estimator": "X", "not_literal": [], "groups": True, "sample_weight": False}, "n_rows": 10**6},
             "the groups of rows that were never held out are not",
