@@ -144,11 +144,11 @@ def interpret(
     first = budget if final is None else budget.until_reserve(seconds_to_keep(final, budget))
     row_s = seconds_per_row(predictors, table) if budget.is_limited else 0.0
     columns = most_urgent_first(predictors, table, scoring.task, columns, row_s=row_s, seed=seed, budget=first)
-    max_rows, n_repeats = affordable_effort(
+    max_rows, n_repeats, n_folds = affordable_effort(
         row_s, len(predictors), len(columns), n_repeats=n_repeats, budget=first, max_rows=max_rows
     )
     measured = permutation_importance(
-        predictors,
+        predictors[:n_folds],
         table,
         y,
         weight,

@@ -32,8 +32,8 @@ _MIN_ROWS = 50
 _PROBE, _MARGIN = 200, 1.3
 #: Fewer folds than these give no interval from one shuffle each.
 _ENOUGH_FOLDS = 3
-#: Share of the time in which the order of columns may be found.
-_ORDER_SHARE = 0.1
+#: Share of the time in which the order of columns may be found, and fewest rows that tell something of it.
+_ORDER_SHARE, _FEWEST_MOVED = 0.2, 4
 #: Shuffled columns are predicted together up to this many rows: a call costs more than a few rows do.
 _ROWS_PER_CALL = 2000
 
@@ -260,8 +260,8 @@ def seconds_per_row(predictors: Sequence[Predictor], table: Table) -> float:
 
 def affordable_effort(
     row_s: float, n_folds: int, n_columns: int, *, n_repeats: int, budget: Budget, max_rows: int
-) -> tuple[int, int]:
-    """Held-out rows and shuffles with which all columns are measured in the time.
+) -> tuple[int, int, int]:
+    """Held-out rows, shuffles and folds with which all columns are measured in the time.
 
     Rather all columns roughly than a few well, and rather more rows than more shuffles of the same ones: both cost
     alike, but other rows tell something new.
@@ -279,18 +279,19 @@ def affordable_effort(
 
     Returns
     -------
-    n_rows, n_repeats : int
-        All of both without a limit; else as many as fit, at least one row (each fold takes 50 in any case) and one
-        shuffle, or with fewer than three folds, where the interval is over the shuffles, two.
+    n_rows, n_repeats, n_folds : int
+        All of them without a limit; else as many as fit: at least one row (each fold takes 50 in any case), three folds
+        of those there are, and one shuffle, or with fewer folds, where the interval is over the shuffles, two.
     """
     if not budget.is_limited or n_folds == 0 or n_columns == 0:
-        return max_rows, n_repeats
+        return max_rows, n_repeats, n_folds
     n_predictions = max(budget.left(), 0.0) / max(_MARGIN * row_s, 1e-12)
     # Before anything is shuffled, rows are predicted once.
     per_column = n_predictions / (n_columns + 1 / n_repeats)
     fewest = min(1 if n_folds >= _ENOUGH_FOLDS else 2, n_repeats)
     repeats = min(max(int(per_column / max_rows), fewest), n_repeats)
-    return min(max(int(per_column / repeats), 1), max_rows), repeats
+    n_rows = min(max(int(per_column / repeats), 1), max_rows)
+    return n_rows, repeats, min(n_folds, max(n_rows // _MIN_ROWS, _ENOUGH_FOLDS))
 
 
 def most_urgent_first(
@@ -323,14 +324,17 @@ def most_urgent_first(
     Returns
     -------
     list of int
-        In their own order without a limit, when all of them are measured, or where finding out would take a tenth of
+        In their own order without a limit, when all of them are measured, or where finding out would take a fifth of
         the time.
     """
-    n_predictions = MOVED_ROWS * (len(columns) + 1)
-    if not budget.is_limited or not predictors or _MARGIN * n_predictions * row_s > _ORDER_SHARE * budget.left():
+    if not budget.is_limited or not predictors:
+        return list(columns)
+    affordable = _ORDER_SHARE * max(budget.left(), 0.0) / max(_MARGIN * row_s * (len(columns) + 1), 1e-12)
+    n_moved = int(min(affordable, MOVED_ROWS))
+    if n_moved < _FEWEST_MOVED:
         return list(columns)
     predict, held_out = predictors[0]
-    some = np.random.default_rng(seed).permutation(held_out)[: 2 * MOVED_ROWS]
+    some = np.random.default_rng(seed).permutation(held_out)[: 2 * n_moved]
     model = Explained(predict, table.take(some), task)
     half = len(some) // 2
     if half == 0:

@@ -201,18 +201,21 @@ def _slow(t):
 
 def test_effort_is_what_makes_all_columns_fit():
     given = {"n_repeats": 3, "max_rows": 2000}
-    assert affordable_effort(2e-5, 6, 20, budget=Budget(), **given) == (2000, 3)
+    assert affordable_effort(2e-5, 6, 20, budget=Budget(), **given) == (2000, 3, 6)
     # One shuffle of more rows, not three of fewer: 20 passes over them at 20 microseconds each, and a margin
-    n_rows, n_repeats = affordable_effort(2e-5, 6, 20, budget=Budget(0.5), **given)
-    assert n_repeats == 1
+    n_rows, n_repeats, n_folds = affordable_effort(2e-5, 6, 20, budget=Budget(0.5), **given)
+    assert (n_repeats, n_folds) == (1, 6)
     assert 800 < n_rows <= 0.5 / (20 * 2e-5 * 1.3)
     # From where all rows are affordable twice on, more shuffles
-    assert affordable_effort(2e-5, 6, 20, budget=Budget(2.3), **given) == (2000, 2)
-    assert affordable_effort(2e-5, 6, 20, budget=Budget(9.0), **given) == (2000, 3)
-    assert affordable_effort(2e-5, 6, 20, budget=Budget(0.0), **given) == (1, 1)
+    assert affordable_effort(2e-5, 6, 20, budget=Budget(2.3), **given) == (2000, 2, 6)
+    assert affordable_effort(2e-5, 6, 20, budget=Budget(9.0), **given) == (2000, 3, 6)
+    assert affordable_effort(2e-5, 6, 20, budget=Budget(0.0), **given) == (1, 1, 3)
+    # Each fold takes 50 rows: where 300 are too many, fewer folds
+    n_rows, n_repeats, n_folds = affordable_effort(2e-5, 6, 20, budget=Budget(0.115), **given)
+    assert (200 <= n_rows < 250, n_repeats, n_folds) == (True, 1, 4)
     # The interval of fewer than three folds is over their shuffles
     assert affordable_effort(2e-5, 1, 20, budget=Budget(0.5), **given)[1] == 2
-    assert affordable_effort(0.0, 0, 20, budget=Budget(1.0), **given) == (2000, 3)
+    assert affordable_effort(0.0, 0, 20, budget=Budget(1.0), **given) == (2000, 3, 0)
 
 
 def test_a_row_costs_what_a_few_cost():
@@ -227,6 +230,9 @@ def test_the_columns_that_move_predictions_most_are_urgent():
     order = most_urgent_first(folds, table, Task.REGRESSION, [3, 2, 1, 0], budget=Budget(10.0), **given)
     assert (order[0], order[-1]) == (0, 3)
     assert most_urgent_first(folds, table, Task.REGRESSION, [3, 2, 1, 0], budget=Budget(), **given) == [3, 2, 1, 0]
+    # Four rows of the twenty tell enough where the time is short
+    short = {"row_s": 2e-3, "seed": 0}
+    assert most_urgent_first(folds, table, Task.REGRESSION, [3, 2, 1, 0], budget=Budget(0.5), **short)[0] == 0
     slow = {"row_s": 1.0, "seed": 0}
     assert most_urgent_first(folds, table, Task.REGRESSION, [3, 0], budget=Budget(10.0), **slow) == [3, 0]
 
