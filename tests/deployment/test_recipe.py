@@ -6,11 +6,16 @@ import ast
 import shlex
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from automl_wf.cli import app
+from automl_wf.deployment.card import facts_of
 from automl_wf.deployment.recipe import recipe
+from automl_wf.estimator import WorkflowRegressor
+from automl_wf.results import subject_of
 
 CALL = {"estimator": "WorkflowEstimator", "groups": False, "sample_weight": False, "not_literal": []}
 
@@ -73,3 +78,22 @@ def test_a_fixed_task_is_said_in_the_shell() -> None:
 
 def test_without_a_call_there_is_no_recipe() -> None:
     assert recipe({**facts({}), "call": {}}) is None
+
+
+def test_a_fit_without_random_state_tells_what_makes_it_again() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=90), "b": rng.normal(size=90)})
+    y = X["a"] + rng.normal(size=90)
+    settings = {"estimators": ["decision_tree"], "time_budget": None, "n_iter": 2, "cv": 3, "n_jobs": 1, "verbose": 0}
+    model = WorkflowRegressor(**settings).fit(X, y)
+    subject = subject_of(model, model._result)
+    drawn = subject.parameters["random_state"]
+    assert isinstance(drawn, int)
+    assert model.random_state is None
+    found = recipe(facts_of(subject, {}, {}, {}))
+    assert found is not None
+    assert found["arguments"]["random_state"] == str(drawn)
+    assert set(found["arguments"]) == {*settings, "random_state"} - {"verbose"}
+    again = WorkflowRegressor(**settings, random_state=drawn).fit(X, y)
+    assert again._result.seed == model._result.seed
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
