@@ -11,6 +11,7 @@ from automl_wf.bayesian_hpo import Tuning
 from automl_wf.core.agents import Decision
 from automl_wf.core.criteria import criteria_findings
 from automl_wf.core.findings import Finding
+from automl_wf.core.metrics import Scoring
 from automl_wf.evaluation import Evaluation
 from automl_wf.evaluation.diagnosis import slice_findings
 from automl_wf.interpretation import Interpretation
@@ -28,7 +29,7 @@ def decisions_of(
     return (
         *_decisions_on_data(optimized, evaluation, config),
         *_decisions_on_models(optimized),
-        *_decisions_on_trust(evaluation, interpretation),
+        *_decisions_on_trust(optimized.problem.scoring, evaluation, interpretation),
     )
 
 
@@ -103,12 +104,14 @@ def _decisions_on_models(optimized: OptimizedModels) -> Iterator[Decision]:
         taught = f"{some:,} of {all_:,} rows"
         yield Decision("bayesian_hpo", f"view {view}: compared on {taught}", "time and memory", taught)
     models = ", ".join(f"{m.name} ({m.weight:.2f})" for m in tuning.blend.members)
-    scores = ", ".join(f"{name} {score:.5g}" for name, score in tuning.choice.scores.items())
+    natural = problem.scoring.natural
+    best = f"{problem.scoring.label} {natural(tuning.best.score):.5g}"
+    scores = ", ".join(f"{name} {natural(score):.5g}" for name, score in tuning.choice.scores.items())
     yield Decision(
         "bayesian_hpo",
         f"ensemble ({tuning.choice.strategy}): {models}",
         "best on rows not used for its weights",
-        scores or f"one candidate, {problem.scoring.name} {tuning.best.score:.5g}",
+        scores or f"one candidate, {best}",
     )
     yield from _decision_rule(problem, tuning)
     yield Decision("bayesian_hpo", f"final models: {tuning.finish}", "what the number of rows and folds allows", rows)
@@ -117,7 +120,7 @@ def _decisions_on_models(optimized: OptimizedModels) -> Iterator[Decision]:
         "bayesian_hpo",
         f"search ended: {tuning.ended}",
         f"{len(tuning.trials)} configurations{resumed}",
-        f"best single one: {tuning.best.configuration.model}, {problem.scoring.name} {tuning.best.score:.5g}",
+        f"best single one: {tuning.best.configuration.model}, {best}",
     )
     if tuning.spread is not None and tuning.spread.n_sent:
         yield Decision(
@@ -128,14 +131,15 @@ def _decisions_on_models(optimized: OptimizedModels) -> Iterator[Decision]:
         )
 
 
-def _decisions_on_trust(evaluation: Evaluation, interpretation: Interpretation) -> Iterator[Decision]:
+def _decisions_on_trust(scoring: Scoring, evaluation: Evaluation, interpretation: Interpretation) -> Iterator[Decision]:
     honest = evaluation.honest
     if honest is not None and honest.value is not None:
         yield Decision(
             "evaluation",
-            f"score to expect: {honest.value:.5g}",
+            f"score to expect: {scoring.natural(honest.value):.5g}",
             "the choice of the best of many is repeated in each bootstrap and taken out of the score",
-            f"{honest.best_of_n:.5g} before, {honest.n_bootstraps} bootstraps of {honest.n_rows:,} rows",
+            f"{scoring.natural(honest.best_of_n):.5g} before, {honest.n_bootstraps} bootstraps of "
+            f"{honest.n_rows:,} rows",
         )
     beats = {True: "better", False: "not better", None: "undecided"}[evaluation.beats_baseline]
     yield Decision(
@@ -145,13 +149,20 @@ def _decisions_on_trust(evaluation: Evaluation, interpretation: Interpretation) 
         f"{evaluation.n_rows:,} rows that the models had not seen",
     )
     if interpretation.importances:
-        top = interpretation.importances[0]
         yield Decision(
             "interpretation",
-            f"what matters most: {top.column}" if top.mean is not None else "importances: not run, no time",
+            _what_matters(interpretation),
             f"what shuffling a column costs in {interpretation.label}",
             f"{interpretation.n_rows:,} rows, {interpretation.n_folds} folds, {interpretation.n_repeats} repeats",
         )
+
+
+def _what_matters(interpretation: Interpretation) -> str:
+    top, n_left_out = interpretation.importances[0], len(interpretation.not_run)
+    if top.mean is None:
+        return "importances: not run, no time"
+    among = f" of the {len(interpretation.importances) - n_left_out} columns measured" if n_left_out else ""
+    return f"what matters most{among}: {top.column}"
 
 
 def _decision_rule(problem: Problem, tuning: Tuning) -> tuple[Decision, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import re
 from collections.abc import Mapping
@@ -243,7 +244,7 @@ def subject_of(estimator: Any, result: FittedWorkflow, version: str | None = Non
         stages=_stages(result.timings),
         environment=describe_environment(),
         resources=result.resources,
-        parameters={k: _plain(v) for k, v in estimator.get_params(deep=False).items()},
+        parameters={k: _plain(v) for k, v in _resolved(estimator, result).items()},
         call=_call(estimator, result),
         features=feature_metadata(result).to_dict("records"),
         leaderboard=leaderboard(result).drop(columns="params").to_dict("records"),
@@ -286,7 +287,24 @@ def _call(estimator: Any, result: FittedWorkflow) -> dict[str, Any]:
         "not_literal": [
             k for k, v in estimator.get_params(deep=False).items() if k != "checkpoint" and not _is_literal(v)
         ],
+        "changed": _changed(estimator),
     }
+
+
+def _resolved(estimator: Any, result: FittedWorkflow) -> dict[str, Any]:
+    """The parameters, with the `random_state` that was drawn where none was given."""
+    parameters: dict[str, Any] = estimator.get_params(deep=False)
+    return parameters | ({"random_state": result.random_state} if parameters["random_state"] is None else {})
+
+
+def _changed(estimator: Any) -> list[str]:
+    """Parameters that are not at their defaults."""
+    defaults = inspect.signature(type(estimator)).parameters
+    return [
+        name
+        for name, value in estimator.get_params(deep=False).items()
+        if value is not defaults[name].default and _plain(value) != _plain(defaults[name].default)
+    ]
 
 
 def _interval_widths(result: FittedWorkflow) -> dict[str, Any]:

@@ -147,3 +147,5 @@ class FittedWorkflow:
     view: FittedView
     created: str
     seed: int
+    #: What the seed was drawn from: the one given, or one that was drawn; None: the fit went on with another's seed.
+    random_state: Any = None

@@ -145,6 +145,7 @@ class WorkflowStages:
             raise InvalidParameter(f"problem_config may hold {sorted(DEFAULTS)}. Got {unknown!r} among them instead.")
         self.config: dict[str, Any] = {**DEFAULTS, **(problem_config or {})}
         self._journal = None if self.config["checkpoint"] is None else Journal(self.config["checkpoint"])
+        self.random_state = self.config["random_state"]
         self.seed = self._first_seed()
         self.n_jobs = usable_threads(self.config["n_jobs"])
         self.memory_limit = read_bytes(self.config["memory_limit"], "memory_limit")
@@ -153,10 +154,12 @@ class WorkflowStages:
         self._begin()
 
     def _first_seed(self) -> int:
-        """The seed asked for; where none is, that of the fit to go on with."""
+        """The seed asked for; where none is, that of the fit to go on with, or one by a `random_state` drawn here."""
         if self.config["random_state"] is None and self._journal is not None and self._journal.seed is not None:
             return self._journal.seed
-        return int(check_random_state(self.config["random_state"]).randint(2**31 - 1))
+        if self.random_state is None:
+            self.random_state = int(check_random_state(None).randint(2**31 - 1))
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _begin(self, *, pauses: bool = True) -> None:
         """Nothing is done yet, and the clock starts; where it pauses, it runs inside the stages only."""
@@ -708,6 +711,7 @@ class WorkflowStages:
             splits=optimized.splits,
             created=self._started.isoformat(timespec="seconds"),
             seed=self.seed,
+            random_state=self.random_state,
             **kept,
         )
         self.artifacts["problem"], self.artifacts["results"] = problem, result

@@ -36,7 +36,8 @@ from automl_wf.core.criteria import Criterion, judge
 from automl_wf.core.metrics import METRICS, scoring_names
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.explanations import in_card
-from automl_wf.deployment.render import NEEDED, render
+from automl_wf.deployment.recipe import recipe
+from automl_wf.deployment.render import NEEDED, natural, render
 from automl_wf.deployment.subject import Subject
 from automl_wf.evaluation.held_out import NO_TIME
 from automl_wf.exceptions import InvalidParameter
@@ -343,8 +344,8 @@ def expected_score(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        "name", "label", "greater_is_better", "value", "low", "high", "baseline", "is_corrected" (for the choice among
-        many) and "verdict"; None without scores.
+        "name", "label", "greater_is_better", "value", "low", "high", "baseline", "best_of_n" (before the correction),
+        "is_corrected" (for the choice among many) and "verdict"; None without scores.
     """
     row = next((row for row in evaluation.get("scores") or () if row["is_primary"]), None)
     if row is None:
@@ -354,9 +355,10 @@ def expected_score(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
     is_corrected = honest.get("value") is not None and honest.get("interval") is not None
     if is_corrected:
         sign = 1.0 if row["greater_is_better"] else -1.0
-        low, high = sorted(sign * end for end in honest["interval"])
-        found |= {"value": sign * honest["value"], "low": low, "high": high}
-    return {**found, "is_corrected": is_corrected, "verdict": against_baseline(found)}
+        low, high = sorted(sign * end + 0.0 for end in honest["interval"])
+        found |= {"value": sign * honest["value"] + 0.0, "low": low, "high": high}
+    best_of_n = natural(honest.get("best_of_n"), row["greater_is_better"])
+    return {**found, "best_of_n": best_of_n, "is_corrected": is_corrected, "verdict": against_baseline(found)}
 
 
 def against_baseline(row: Mapping[str, Any]) -> str:
@@ -665,6 +667,8 @@ def _how_it_was_made(facts: Mapping[str, Any]) -> Section:
         "features": _from_fit(facts, "features"),
         "environment": _recorded(facts, "environment"),
     }
+    if facts["call"]:
+        section["recipe"] = _measured(recipe(facts), "exact", compute="recipe")
     if isinstance(facts["parameters"].get("random_state"), int):
         section["seed"] = _measured(facts["seed"], "exact", compute="seed")
     elif facts["seed"] is not None:

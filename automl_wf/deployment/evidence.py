@@ -34,6 +34,7 @@ from automl_wf.deployment.card import (
 )
 from automl_wf.deployment.explanations import in_card
 from automl_wf.deployment.loading import read_schema
+from automl_wf.deployment.recipe import recipe
 from automl_wf.deployment.render import template_root
 from automl_wf.evaluation import evaluate
 from automl_wf.evaluation.bias_correction import Chosen, bias_corrected, repeat_choice
@@ -376,6 +377,7 @@ FIGURES: dict[str, Callable[[Evidence, Mapping[str, Any]], Any]] = {
     "target": _target,
     "scoring": lambda e, _: e.scoring.name,
     "seed": lambda e, _: check_random_state(e.facts["parameters"]["random_state"]).randint(2**31 - 1),
+    "recipe": lambda e, _: recipe(e.facts),
     "expected_score": _expected_score,
     "repeats": _repeats,
     "honest": lambda e, _: e.honest,

@@ -19,6 +19,7 @@ from automl_wf.exceptions import PackageError
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 NEEDED = "[More Information Needed]"
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~$!])")
@@ -55,6 +56,7 @@ def environment() -> Environment:
         keep_trailing_newline=True,
     )
     env.filters.update(md=md, show=show, number=number, percent=percent, yaml=to_yaml, pretty=pretty)
+    env.filters.update(natural=natural, sentence=sentence, marked=marked)
     env.globals["needed"] = NEEDED
     return env
 
@@ -89,7 +91,11 @@ def md(text: object) -> str:
     >>> md("a|b `c` <img>")
     'a\\\\|b \\\\`c\\\\` &lt;img&gt;'
     """
-    line = " ".join("".join(_visible(c) for c in str(text)).split())
+    return _escaped(" ".join("".join(_visible(c) for c in str(text)).split()))
+
+
+def _escaped(line: str) -> str:
+    line = "".join(_visible(c) for c in line)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\1", line)
 
@@ -107,6 +113,17 @@ def number(value: float | int | bool | None) -> str:
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
+def natural(score: float | None, greater_is_better: bool) -> float | None:
+    """A score that is greater where it is better, in its natural form.
+
+    Examples
+    --------
+    >>> natural(-13.4, False), natural(0.9, True), natural(0.0, False)
+    (13.4, 0.9, 0.0)
+    """
+    return score if score is None or greater_is_better else 0.0 - score
+
+
 def percent(share: float | None) -> str:
     """A share for people, with a space that does not break.
 
@@ -121,6 +138,40 @@ def percent(share: float | None) -> str:
         return "<\u00a00.1\u00a0%"
     decimals = 0 if share >= 0.0995 or share == 0 else 1
     return f"{100 * share:.{decimals}f}\u00a0%"
+
+
+def _code_parts(text: str) -> list[str]:
+    """What stands outside and inside of backticks, in turns; all is outside where a backtick has no partner."""
+    parts = text.split("`")
+    return parts if len(parts) % 2 else [text]
+
+
+def sentence(text: str) -> str:
+    """A sentence of ours for Markdown: what it names in backticks is code, in a fence that the name cannot end.
+
+    Examples
+    --------
+    >>> sentence("`a_b` raises *it*")
+    '`a_b` raises \\*it\\*'
+    """
+    parts = _code_parts(text)
+    return "".join(md_code(part) if i % 2 else _escaped(part) for i, part in enumerate(parts))
+
+
+def md_code(text: str) -> str:
+    """A name as code on one line of Markdown; escaped instead where it might end the code or become markup."""
+    line = " ".join("".join(_visible(c) for c in text).split())
+    return f"`{line}`" if line and not any(c in line for c in "`<>&|") else md(text)
+
+
+def marked(text: str) -> Markup:
+    """A sentence of ours for HTML: what it names in backticks is code."""
+    from markupsafe import Markup, escape
+
+    parts = [
+        Markup("<code>{}</code>").format(part) if i % 2 else escape(part) for i, part in enumerate(_code_parts(text))
+    ]
+    return Markup("").join(parts)
 
 
 def show(value: Any) -> str:

@@ -27,6 +27,7 @@ from automl_wf.deployment.figures import (
 )
 from automl_wf.deployment.lookback import arrange_search
 from automl_wf.deployment.overview import arrange_overview
+from automl_wf.deployment.recipe import recipe
 from automl_wf.deployment.render import percent, render, template_root
 from automl_wf.deployment.rows import arrange_rows
 from automl_wf.deployment.subject import Subject
@@ -116,7 +117,9 @@ def arrange(subject: Subject, *, facts: Facts | None = None, include_samples: bo
     dict
         Plain JSON types, and drawings of `figures`.
     """
-    facts = _shortened(facts_of(subject, {}, {}, {}) if facts is None else facts)
+    facts = facts_of(subject, {}, {}, {}) if facts is None else facts
+    again = _again(subject, facts)
+    facts = _shortened(facts)
     evaluation, problem = facts["evaluation"], facts["problem"]
     scores = evaluation.get("scores") or []
     primary = next((row for row in scores if row["is_primary"]), None)
@@ -129,7 +132,7 @@ def arrange(subject: Subject, *, facts: Facts | None = None, include_samples: bo
         "facts": facts,
         "task": facts["task"],
         "created": facts["created"][:16].replace("T", " "),
-        "again": _again(subject),
+        "again": again,
         "overview": arrange_overview(facts, score),
         "score": score,
         "score_label": problem.get("scoring_label") or (primary["label"] if primary else problem.get("scoring", "")),
@@ -178,13 +181,14 @@ def _base64(content: bytes) -> str:
     return b64encode(content).decode("ascii")
 
 
-def _again(subject: Subject) -> dict[str, Any]:
+def _again(subject: Subject, facts: Facts) -> dict[str, Any]:
     """What to call for the same fit: the estimator with the parameters that are not at their defaults."""
     extra = [f"{name}={name}" for name, key in (("groups", "group"),) if key in subject.evidence]
     return {
+        "recipe": recipe(facts),
         "call": " ".join(repr(subject.estimator).split()),
         "arguments": ", ".join(["X", "y", *extra]),
-        "seed_is_given": subject.parameters.get("random_state") is not None,
+        "seed_is_given": isinstance(subject.parameters.get("random_state"), int),
         "has_clock": subject.parameters.get("time_budget") is not None,
     }
 

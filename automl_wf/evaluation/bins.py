@@ -67,4 +67,5 @@ def written(value: np.float64 | np.int64) -> str:
     """
     if isinstance(value, np.integer):
         return str(np.datetime64(int(value), "us").astype("datetime64[s]")).replace("T00:00:00", "").replace("T", " ")
+    value = value + np.float64(0.0)
     return f"{value:.0f}" if abs(value) < 1e15 and value == np.round(value) else f"{value:.4g}"

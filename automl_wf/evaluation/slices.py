@@ -33,6 +33,8 @@ MAX_SLICES = 10
 #: Columns that pairs are made of: those whose single bins differ most.
 MAX_PAIRED = 30
 CONFIDENCE = 0.95
+#: A second condition must leave out this share of the rows of the first, and the other way round.
+MIN_LEFT_OUT = 0.05
 #: A slice must stand out by this many standard errors on the first half to be looked at further.
 _MIN_T = 2.0
 #: What is smaller than this share of the means is how they were added up.
@@ -53,9 +55,11 @@ class Slice:
     columns : tuple of str
         The one or two columns.
     n : int
-        Held-out rows in it.
+        Held-out rows in it, on both halves.
     n_tested : int
         Those of the half that it was tested on, which all other figures are of.
+    share : float
+        Share of the rows of that half.
     loss, rest : float
         Mean loss inside and outside.
     difference, low, high : float
@@ -70,6 +74,7 @@ class Slice:
     columns: tuple[str, ...]
     n: int
     n_tested: int
+    share: float
     loss: float
     rest: float
     difference: float
@@ -87,7 +92,7 @@ class Slices:
     Parameters
     ----------
     rows : tuple of Slice
-        Confirmed ones, those with the largest sum of additional loss first; at most ten.
+        Confirmed ones, those with the largest sum of additional loss (difference times rows) first; at most ten.
     loss : str
         What is averaged, in words.
     n_rows : int
@@ -167,7 +172,7 @@ def find_slices(held_out: HeldOut, *, seed: int = 0, max_rows: int = MAX_ROWS) -
     if held_out.held.task.is_classification:
         is_wrong = (held_out.held.codes != held_out.held.y)[rows].astype(np.float64)
     found = _confirm(candidates, losses, is_wrong, is_first)
-    found.sort(key=lambda s: -s.difference * s.n)
+    found.sort(key=lambda s: -s.difference * s.n_tested)
     return Slices(tuple(found), label, len(rows), min_rows, len(columns), n_searched, len(candidates))
 
 
@@ -243,7 +248,7 @@ def bin_column(column: Column, cells: Cells, min_rows: int) -> Binned | None:
     Returns
     -------
     Binned or None
-        None for free text, identifiers and columns without a common category.
+        None for free text, identifiers and columns without a common category, or with one bin only, which is all rows.
     """
     if column.kind in (ColumnKind.TEXT, ColumnKind.IDENTIFIER):
         return None
@@ -253,9 +258,12 @@ def bin_column(column: Column, cells: Cells, min_rows: int) -> Binned | None:
         common = common[counts[common] >= min_rows]
         place = np.full(len(cells.levels), len(common), dtype=np.intp)
         place[common] = np.arange(len(common))
-        return Binned(column, cells, place[cells.codes], len(common) + 1, len(common)) if len(common) else None
-    codes, n_codes = quantile_codes(cells, N_BINS)
-    return Binned(column, cells, codes, n_codes, n_codes)
+        codes, n_codes, n_slices = place[cells.codes], len(common) + 1, len(common)
+    else:
+        codes, n_codes = quantile_codes(cells, N_BINS)
+        n_slices = n_codes
+    has_slices = n_slices > 0 and len(np.unique(codes)) > 1
+    return Binned(column, cells, codes, n_codes, n_slices) if has_slices else None
 
 
 # --- the search on the first half ------------------------------------------------------------------------------------
@@ -302,8 +310,9 @@ class _Search:
         return self._distinct([bins for _, bins in found]), n_searched
 
     def _pairs(self, paired: Sequence[int], single: Sequence[Floats]) -> Iterator[tuple[int, int, Floats, int]]:
-        """t of each pair of bins of each two columns, where it is larger than that of either bin alone."""
+        """t of each pair of bins of each two columns, where both say something and it is larger than that of either."""
         codes = {i: self.columns[i].codes[self.is_first] for i in paired}
+        n_alone = {i: np.bincount(codes[i], minlength=self.columns[i].n_bins) for i in paired}
         for place, i in enumerate(paired):
             for j in paired[place + 1 :]:
                 a, b = self.columns[i], self.columns[j]
@@ -312,7 +321,9 @@ class _Search:
                 grid = t.reshape(a.n_bins, b.n_bins)
                 grid[a.n_slices :, :] = grid[:, b.n_slices :] = -np.inf
                 parents = np.maximum(single[i][:, None], single[j][None, :])
-                yield i, j, np.where(grid > parents, grid, -np.inf).ravel(), n
+                n_both = np.bincount(joint, minlength=a.n_bins * b.n_bins).reshape(grid.shape)
+                narrows = n_both <= (1 - MIN_LEFT_OUT) * np.minimum(n_alone[i][:, None], n_alone[j][None, :])
+                yield i, j, np.where(narrows & (grid > parents), grid, -np.inf).ravel(), n
 
     def _distinct(self, found: Sequence[tuple[tuple[int, int], ...]]) -> list[_Candidate]:
         """The first ten, each of which still stands out once the rows of those before it are set aside."""
@@ -375,6 +386,7 @@ def _confirm(candidates: Sequence[_Candidate], losses: _Losses, is_wrong: Floats
                 tuple(binned.column.name for binned, _ in candidate.bins),
                 int(candidate.mask.sum()),
                 int(inside.sum()),
+                float(inside.sum() / (~is_first).sum()),
                 _mean(losses.loss, losses.weight, inside),
                 _mean(losses.loss, losses.weight, outside),
                 test.difference,

@@ -23,8 +23,10 @@ from automl_wf.interpretation.permutation import (
     Importance,
     Importances,
     Predictor,
-    affordable_rows,
+    affordable_effort,
+    most_urgent_first,
     permutation_importance,
+    seconds_per_row,
     unstable,
 )
 from automl_wf.interpretation.rules import Rules
@@ -119,7 +121,7 @@ def interpret(
     predictors, table, y, weight, group, scoring, columns
         As for `permutation_importance`.
     n_repeats : int, default=3
-        Shuffles per column and fold.
+        Shuffles per column and fold, fewer where that makes all columns fit into the time.
     seed : int, default=0
         Seed of shuffles and samples.
     budget : Budget or None, default=None
@@ -140,9 +142,13 @@ def interpret(
     """
     budget = Budget() if budget is None else budget
     first = budget if final is None else budget.until_reserve(seconds_to_keep(final, budget))
-    max_rows = affordable_rows(predictors, table, len(columns), n_repeats=n_repeats, budget=first, max_rows=max_rows)
+    row_s = seconds_per_row(predictors, table) if budget.is_limited else 0.0
+    columns = most_urgent_first(predictors, table, scoring.task, columns, row_s=row_s, seed=seed, budget=first)
+    max_rows, n_repeats, n_folds = affordable_effort(
+        row_s, len(predictors), len(columns), n_repeats=n_repeats, budget=first, max_rows=max_rows
+    )
     measured = permutation_importance(
-        predictors,
+        predictors[:n_folds],
         table,
         y,
         weight,
@@ -151,7 +157,8 @@ def interpret(
         columns,
         n_repeats=n_repeats,
         seed=seed,
-        budget=first,
+        # Sized for a part of the time; where that was judged wrong, rather all columns than explanations of some
+        budget=budget,
         max_rows=max_rows,
         threshold=threshold,
     )

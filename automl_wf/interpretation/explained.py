@@ -236,12 +236,27 @@ def by_worth(
     if {c.name for c in columns} <= set(order):
         return ranked_columns(columns, order)
     some = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOVED_ROWS)).astype(np.intp)]
-    moved = _moved_by(model, columns, some, np.resize(others, len(some)))
+    moved = moved_by(model, [c.position for c in columns], some, np.resize(others, len(some)))
     return [columns[i] for i in np.argsort(-moved, kind="stable")]
 
 
-def _moved_by(model: Explained, columns: Sequence[Column], rows: Places, others: Places) -> Floats:
-    """Mean move of the predictions of rows when one cell is taken from another row, of shape (n_columns,)."""
+def moved_by(model: Explained, columns: Sequence[int], rows: Places, others: Places) -> Floats:
+    """How far predictions of rows move when one cell is taken from another row.
+
+    Parameters
+    ----------
+    model : Explained
+        The model.
+    columns : sequence of int
+        Positions of the columns whose cells are replaced, one at a time.
+    rows, others : ndarray of int of shape (n_rows,)
+        Rows whose cells are replaced, and rows whose cells take their place.
+
+    Returns
+    -------
+    ndarray of shape (n_columns,)
+        The mean move, added up over the outputs.
+    """
     before = model(rows)
     moved = np.empty(len(columns))
     step = max(BATCH_ROWS // len(rows), 1)
@@ -252,7 +267,7 @@ def _moved_by(model: Explained, columns: Sequence[Column], rows: Places, others:
         for i, column in enumerate(some):
             source = base.copy()
             source[i * len(rows) : (i + 1) * len(rows)] = others
-            sources[column.position] = source
+            sources[column] = source
         after = model(base, sources).reshape(len(some), *before.shape)
         moved[start : start + step] = np.abs(after - before).sum(axis=2).mean(axis=1)
     return moved

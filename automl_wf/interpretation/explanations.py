@@ -37,8 +37,10 @@ DEPENDENCES, PAIRED = 6, 5
 ASKED = 20
 #: A forecast may be wrong by this much.
 _MARGIN = 1.3
-#: Rows predicted to learn what a row costs, and share of the time that importances leave.
-_PROBE, _KEPT_SHARE = 100, 0.4
+#: Rows predicted to learn what a row costs, and rows that explanations ask about in one call.
+_PROBE, _ROWS_PER_CALL = 200, 500
+#: Share of the time that importances leave.
+_KEPT_SHARE = 0.4
 
 Facts = TypeVar("Facts")
 
@@ -242,11 +244,16 @@ def explain_final(
 
 
 def _probe(model: Explained) -> float:
-    """Seconds that a row takes, by a few."""
+    """Seconds that a row takes, by a few, with its part of the seconds that a call takes for however few rows."""
     some = np.arange(min(model.rows.n_rows, _PROBE))
+    call_s, all_s = _seconds(model, some[:1]), _seconds(model, some)
+    return max(all_s - call_s, 0.1 * all_s) / max(len(some), 1) + min(call_s, all_s) / _ROWS_PER_CALL
+
+
+def _seconds(model: Explained, rows: Places) -> float:
     began = time.perf_counter()
-    model(some)
-    return (time.perf_counter() - began) / max(len(some), 1)
+    model(rows)
+    return time.perf_counter() - began
 
 
 def _predict_all(model: Explained, rows: Places, budget: Budget) -> tuple[Floats | None, float]:

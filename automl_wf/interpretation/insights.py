@@ -117,7 +117,8 @@ def _worth_saying(facts: Facts) -> Iterator[tuple[str, str]]:
     rows = facts["importances"]
     mattering = [i for i, row in enumerate(rows) if row["low"] is not None and row["low"] > 0]
     for i in mattering[:MAX_NAMED]:
-        yield ("matters_most" if i == mattering[0] else "matters_too"), f"/importances/{i}"
+        top = "most_of_measured" if facts["not_run"] else "matters_most"
+        yield (top if i == mattering[0] else "matters_too"), f"/importances/{i}"
     if facts["idle"]:
         yield ("idle" if mattering else "nothing_matters"), "/idle"
     if facts["unstable"]:
@@ -152,10 +153,22 @@ def _of_the_final_model(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _matters_most(row: Facts, facts: Facts) -> str:
+    return f"`{row['column']}` matters most: {_what_shuffling_does(row, facts)}."
+
+
+def _most_of_measured(row: Facts, facts: Facts) -> str:
+    n_columns = len(facts["importances"])
+    return (
+        f"Of the {n_columns - len(facts['not_run'])} columns measured, `{row['column']}` matters most: "
+        f"{_what_shuffling_does(row, facts)}. There are {n_columns} columns: one of the others may matter more."
+    )
+
+
+def _what_shuffling_does(row: Facts, facts: Facts) -> str:
     falls, base = facts["greater_is_better"], facts["base_score"] or 0.0
     return (
-        f"`{row['column']}` matters most: shuffling it {'lowers' if falls else 'raises'} {facts['label']} by "
-        f"{with_error(row)}, from {base if falls else -base:.4g} on {facts['n_rows']} held-out rows."
+        f"shuffling it {'lowers' if falls else 'raises'} {facts['label']} by {with_error(row)}, "
+        f"from {(base if falls else -base) + 0.0:.4g} on {facts['n_rows']} held-out rows"
     )
 
 
@@ -168,7 +181,13 @@ def _idle(names: Sequence[str], facts: Facts) -> str:
 
 
 def _nothing_matters(names: Sequence[str], facts: Facts) -> str:
-    return f"No single column matters beyond chance on {facts['n_rows']} held-out rows (tried: {_named(names)})."
+    n_columns = len(facts["importances"])
+    of_columns = (
+        f"None of the columns measured ({n_columns - len(facts['not_run'])} of {n_columns})"
+        if facts["not_run"]
+        else "No single column"
+    )
+    return f"{of_columns} matters beyond chance on {facts['n_rows']} held-out rows (tried: {_named(names)})."
 
 
 def _unstable(names: Sequence[str], facts: Facts) -> str:
@@ -256,6 +275,7 @@ def _outside_share(share: float, facts: Facts) -> str:
 
 WORDS: dict[str, Callable[[Any, Facts], str]] = {
     "matters_most": _matters_most,
+    "most_of_measured": _most_of_measured,
     "matters_too": _matters_too,
     "idle": _idle,
     "nothing_matters": _nothing_matters,
@@ -297,7 +317,7 @@ def _cell(value: Any) -> str:
         return "missing"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.4g}" if isinstance(value, (int, float)) else f"`{value}`"
+    return f"{value + 0.0:.4g}" if isinstance(value, (int, float)) else f"`{value}`"
 
 
 def _percent(share: float) -> str:

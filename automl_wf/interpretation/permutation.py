@@ -18,7 +18,7 @@ from automl_wf.core.metrics import Codes, Floats, Scoring
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.evaluation.bias_correction import sample_rows
-from automl_wf.interpretation.explained import MEASURED, NO_TIME
+from automl_wf.interpretation.explained import MEASURED, MOVED_ROWS, NO_TIME, Explained, moved_by
 
 #: A fold's model and the rows it did not see.
 Predictor = tuple[Callable[[Table], Floats], NDArray[np.intp]]
@@ -30,6 +30,10 @@ _MAX_CELLS = 4_000_000
 _MIN_ROWS = 50
 #: Rows predicted to learn what one costs, and how wrong that may be: many cost less each, but shuffling takes time too.
 _PROBE, _MARGIN = 200, 1.3
+#: Fewer folds than these give no interval from one shuffle each.
+_ENOUGH_FOLDS = 3
+#: Share of the time in which the order of columns may be found, and fewest rows that tell something of it.
+_ORDER_SHARE, _FEWEST_MOVED = 0.2, 4
 #: Shuffled columns are predicted together up to this many rows: a call costs more than a few rows do.
 _ROWS_PER_CALL = 2000
 
@@ -232,36 +236,111 @@ def permutation_importance(
     return Importances(measured, base, sum(len(f.y) for f in folds), len(folds), n_repeats)
 
 
-def affordable_rows(
-    predictors: Sequence[Predictor], table: Table, n_columns: int, *, n_repeats: int, budget: Budget, max_rows: int
-) -> int:
-    """Held-out rows with which all columns are measured in the time: rather all of them roughly than a few well.
+def seconds_per_row(predictors: Sequence[Predictor], table: Table) -> float:
+    """What predicting a row takes, by a few of the first fold.
 
     Parameters
     ----------
     predictors, table
-        As for `permutation_importance`; a few rows of the first fold are predicted to learn what one costs.
-    n_columns, n_repeats : int
-        Columns to measure, and shuffles of each per fold.
-    budget : Budget
-        The time.
-    max_rows : int
-        What more time would not add to.
+        As for `permutation_importance`.
 
     Returns
     -------
-    int
-        `max_rows` without a limit; else as many as fit, at least one (each fold takes 50 in any case).
+    float
+        Seconds; 0 without folds.
     """
-    if not budget.is_limited or not predictors or n_columns == 0:
-        return max_rows
+    if not predictors:
+        return 0.0
     predict, rows = predictors[0]
     some = table.take(rows[:_PROBE])
     began = time.perf_counter()
     predict(some)
-    row_s = (time.perf_counter() - began) / max(some.n_rows, 1)
+    return (time.perf_counter() - began) / max(some.n_rows, 1)
+
+
+def affordable_effort(
+    row_s: float, n_folds: int, n_columns: int, *, n_repeats: int, budget: Budget, max_rows: int
+) -> tuple[int, int, int]:
+    """Held-out rows, shuffles and folds with which all columns are measured in the time.
+
+    Rather all columns roughly than a few well, and rather more rows than more shuffles of the same ones: both cost
+    alike, but other rows tell something new.
+
+    Parameters
+    ----------
+    row_s : float
+        Seconds of predicting a row.
+    n_folds, n_columns : int
+        What is measured.
+    n_repeats, max_rows : int
+        What more time would not add to.
+    budget : Budget
+        The time.
+
+    Returns
+    -------
+    n_rows, n_repeats, n_folds : int
+        All of them without a limit; else as many as fit: at least one row (each fold takes 50 in any case), three folds
+        of those there are, and one shuffle, or with fewer folds, where the interval is over the shuffles, two.
+    """
+    if not budget.is_limited or n_folds == 0 or n_columns == 0:
+        return max_rows, n_repeats, n_folds
     n_predictions = max(budget.left(), 0.0) / max(_MARGIN * row_s, 1e-12)
-    return min(max(int(n_predictions / (n_columns * n_repeats + 1)), 1), max_rows)
+    # Before anything is shuffled, rows are predicted once.
+    per_column = n_predictions / (n_columns + 1 / n_repeats)
+    fewest = min(1 if n_folds >= _ENOUGH_FOLDS else 2, n_repeats)
+    repeats = min(max(int(per_column / max_rows), fewest), n_repeats)
+    n_rows = min(max(int(per_column / repeats), 1), max_rows)
+    return n_rows, repeats, min(n_folds, max(n_rows // _MIN_ROWS, _ENOUGH_FOLDS))
+
+
+def most_urgent_first(
+    predictors: Sequence[Predictor],
+    table: Table,
+    task: Task,
+    columns: Sequence[int],
+    *,
+    row_s: float,
+    seed: int,
+    budget: Budget,
+) -> list[int]:
+    """Columns by how far a fold's predictions move without their cells, so that the time goes to those that matter.
+
+    Parameters
+    ----------
+    predictors, table
+        As for `permutation_importance`; a few held-out rows of the first fold are predicted once per column.
+    task : Task
+        What is predicted.
+    columns : sequence of int
+        Positions of the input columns.
+    row_s : float
+        Seconds of predicting a row.
+    seed : int
+        Seed of the few rows.
+    budget : Budget
+        The time.
+
+    Returns
+    -------
+    list of int
+        In their own order without a limit, when all of them are measured, or where finding out would take a fifth of
+        the time.
+    """
+    if not budget.is_limited or not predictors:
+        return list(columns)
+    affordable = _ORDER_SHARE * max(budget.left(), 0.0) / max(_MARGIN * row_s * (len(columns) + 1), 1e-12)
+    n_moved = int(min(affordable, MOVED_ROWS))
+    if n_moved < _FEWEST_MOVED:
+        return list(columns)
+    predict, held_out = predictors[0]
+    some = np.random.default_rng(seed).permutation(held_out)[: 2 * n_moved]
+    model = Explained(predict, table.take(some), task)
+    half = len(some) // 2
+    if half == 0:
+        return list(columns)
+    moved = moved_by(model, columns, np.arange(half), np.arange(half, 2 * half))
+    return [columns[i] for i in np.argsort(-moved, kind="stable")]
 
 
 def _measure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def test_front_matter_has_what_the_hub_requires(subject: Subject, licence: str |
 def test_a_reader_with_a_minute_is_answered_first(subject: Subject) -> None:
     page = render_card(card_of(subject, {"purpose": "to try it out"}))
     minute = page[page.index("## In one minute") : page.index("## About this card")]
-    assert "A binary model that predicts answer (no, yes) from 2 columns, made from\n40 rows" in minute
+    assert "A binary classification model that predicts answer (no, yes) from 2 columns, made from\n40 rows" in minute
     assert "What for: to try it out. Not for: [More Information Needed]." in minute
     assert re.search(
         r"ROC AUC 0\.75 on new rows \(greater is better\), 95 % interval .* baseline 0\.5: better than the baseline",
@@ -260,3 +261,62 @@ def test_fingerprints_are_on_the_card(subject: Subject) -> None:
     page, hashes = render_card(card_of(subject)), subject.problem["fingerprint"]
     assert {len(hashes[name]) for name in ("in_order", "any_order", "target", "types")} == {64}
     assert all(hashes[name] in page for name in ("in_order", "any_order", "target", "types"))
+
+
+def _with_losses(subject: Subject) -> dict[str, Any]:
+    """A card whose score is a loss."""
+    honest = {"value": -13.4, "interval": [-14.0, -12.8], "best_of_n": -13.2, "n_bootstraps": 9, "n_skipped": 2,
+              "n_rows": 40, "n_scored": 5, "confidence": 0.95}  # fmt: skip
+    scores = [{**row, "greater_is_better": not row["is_primary"]} for row in subject.evaluation["scores"]]
+    evaluation = {**subject.evaluation, "honest": honest, "scores": scores}
+    trials = [{"rank": 1, "model": "ridge", "score": -13.3, "score_std": 0.1}]
+    return card_of(replace(subject, evaluation=evaluation, leaderboard=trials))
+
+
+def test_losses_stand_in_their_natural_form(subject: Subject) -> None:
+    page = render_card(_with_losses(subject))
+    part = page[page.index("## Quantitative analyses") : page.index("### Scores")]
+    assert "(smaller is better): 13.4" in part
+    assert "Interval of 95\u00a0%: 12.8 to 14" in part
+    assert "Before the correction: 13.2" in part
+    assert "as one side had one class only: 2" in part
+    assert "ridge | 13.3 |" in page
+    assert not re.search(r"[^\w]-1[234]", page)
+
+
+def test_the_headline_of_slices_and_their_table_agree(subject: Subject) -> None:
+    first = {"where": "a = 1", "columns": ["a"], "n": 30, "n_tested": 16, "share": 0.4, "loss": 9.5, "rest": 6.0,
+             "difference": 3.5, "low": 3.0, "high": 4.0, "p": 0.001, "wrong": None, "wrong_rest": None}  # fmt: skip
+    second = {**first, "where": "b = 2", "n_tested": 4, "share": 0.1, "loss": 13.4}
+    slices = {"rows": [first, second], "loss": "absolute error", "n_rows": 80, "min_rows": 4, "n_columns": 2,
+              "n_searched": 9, "n_tested": 3, "status": "measured", "kind": "exploratory"}  # fmt: skip
+    page = render_card(card_of(replace(subject, evaluation={**subject.evaluation, "slices": slices})))
+    assert "cost most in all where a = 1, 40\u00a0% of the rows: absolute error 9.5, elsewhere 6." in page
+    assert "largest where b = 2, 10\u00a0% of the rows: 13.4" in page
+    assert "| a = 1 | 16 | 40\u00a0% | 9.5 |" in page
+    # Of numbers no class can be wrong
+    assert "Wrong class" not in page
+    rows = [{**row, "wrong": 0.5, "wrong_rest": 0.25} for row in (first, second)]
+    page = render_card(card_of(replace(subject, evaluation={**subject.evaluation, "slices": {**slices, "rows": rows}})))
+    assert "| Wrong class | Elsewhere |" in page
+    assert "| 0.001 | 0.5 | 0.25 |" in page
+
+
+def test_the_threshold_is_on_the_card(subject: Subject) -> None:
+    assert "A row counts as yes from a probability of 0.5." in render_card(card_of(subject))
+    assert "A row counts as yes from a probability of 0.3. *(measured" in render_card(
+        card_of(replace(subject, threshold=0.3))
+    )
+
+
+def test_what_is_missing_stands_at_the_end(subject: Subject) -> None:
+    page = render_card(card_of(subject))
+    assert page.index("## Missing fields") > page.index("## The package")
+    assert "- model details: owner" in page[page.index("## Missing fields") :]
+    assert "- model details: owner" not in page[: page.index("## Missing fields")]
+
+
+def test_curves_are_one_sentence(subject: Subject) -> None:
+    page = render_card(card_of(subject))
+    assert "### Roc" not in page
+    assert "under `quantitative_analyses`: ROC curve *(measured, exact)*, Precision-recall curve" in page

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import importlib
 import json
 import re
@@ -87,8 +86,11 @@ class Case:
     def again(self) -> Any:
         """The model that the code of the card makes."""
         (code,) = re.findall(r"```python\n(.*?)```", self.page, re.DOTALL)
-        names = dict(self.inputs)
-        with contextlib.chdir(self.path):
+        names = {"groups": self.inputs.get("groups")}
+        table = self.inputs["X"].assign(answer=self.inputs["y"])
+        with pytest.MonkeyPatch.context() as patch:
+            # CSV would keep neither types nor all digits
+            patch.setattr(pd, "read_csv", lambda path, **_: {"TABLE.csv": table}[path].copy())
             exec(compile(ast.parse(code), "model_card.md", "exec"), names)
         return names["model"]
 
@@ -263,10 +265,23 @@ def test_what_hung_on_the_clock_is_a_record_of_the_run(cases: Callable[[str], Ca
     [
         ({"call": {}}, "it is not recorded how fit was called"),
         ({"parameters": {"random_state": None}}, "no random_state was given"),
-        ({"call": {"not_literal": ["cv"], "groups": False, "sample_weight": False}}, "the objects given as cv"),
-        ({"call": {"not_literal": [], "groups": False, "sample_weight": True}}, "the sample weights are not"),
         (
-            {"call": {"not_literal": [], "groups": True, "sample_weight": False}, "n_rows": 10**6},
+            {
+                "call": {
+                    "estimator": "WorkflowClassifier",
+                    "not_literal": ["cv"],
+                    "groups": False,
+                    "sample_weight": False,
+                }
+            },
+            "the objects given as cv",
+        ),
+        (
+            {"call": {"estimator": "WorkflowClassifier", "not_literal": [], "groups": False, "sample_weight": True}},
+            "the sample weights are not",
+        ),
+        (
+            {"call": {"estimator": "X", "not_literal": [], "groups": True, "sample_weight": False}, "n_rows": 10**6},
             "the groups of rows that were never held out are not",
         ),
     ],

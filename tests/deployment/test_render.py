@@ -7,7 +7,19 @@ import json
 import jinja2
 import pytest
 
-from automl_wf.deployment.render import NEEDED, environment, md, number, pretty, render, show, template_root, to_yaml
+from automl_wf.deployment.render import (
+    NEEDED,
+    environment,
+    marked,
+    md,
+    number,
+    pretty,
+    render,
+    sentence,
+    show,
+    template_root,
+    to_yaml,
+)
 
 yaml = pytest.importorskip("yaml")
 
@@ -118,3 +130,19 @@ def test_templates_are_found_in_a_checkout_and_html_escapes() -> None:
     assert (template_root() / "sections").is_dir()
     assert environment().autoescape("report.html.jinja") is True
     assert environment().autoescape("model_card.md.jinja") is False
+
+
+@pytest.mark.parametrize(
+    ("text", "in_markdown", "in_html"),
+    [
+        ("`a_b` raises *it*", "`a_b` raises \\*it\\*", "<code>a_b</code> raises *it*"),
+        ("no code", "no code", "no code"),
+        # A backtick without a partner, and names that might end the code or become markup
+        ("`a`b` matters", "\\`a\\`b\\` matters", "`a`b` matters"),
+        ("`<b>` & more", "&lt;b&gt; &amp; more", "<code>&lt;b&gt;</code> &amp; more"),
+        ("`a|b`", "a\\|b", "<code>a|b</code>"),
+    ],
+)
+def test_names_in_sentences_are_code(text: str, in_markdown: str, in_html: str) -> None:
+    assert sentence(text) == in_markdown
+    assert str(marked(text)) == in_html

@@ -72,7 +72,7 @@ def test_a_planted_slice_becomes_a_finding(quick: dict[str, Any]) -> None:
 
 
 def test_findings_count_the_other_slices() -> None:
-    one = Slice("x is missing", ("x",), 60, 30, 2.0, 1.0, 1.0, 0.5, 1.5, 0.01)
+    one = Slice("x is missing", ("x",), 60, 30, 0.25, 2.0, 1.0, 1.0, 0.5, 1.5, 0.01)
     (alone,) = slice_findings(Slices((one,), "absolute error"))
     assert alone.message == "The model errs more where x is missing: absolute error 2 against 1 elsewhere."
     (more,) = slice_findings(Slices((one, replace(one, where="y")), "absolute error"))

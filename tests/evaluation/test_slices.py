@@ -11,7 +11,7 @@ from scipy import stats
 
 from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.tasks import Task
-from automl_wf.evaluation.slices import NO_LOSS, TOO_FEW, compare_means, find_slices, holm
+from automl_wf.evaluation.slices import NO_LOSS, TOO_FEW, bin_column, compare_means, find_slices, holm
 
 
 def _numbers(n: int, n_columns: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -93,6 +93,33 @@ def test_rows_of_one_group_are_one_observation(table_of: Any, held_out_of: Any) 
             n_false[i] += bool(found.rows)
     assert n_false[0] <= 4
     assert n_false[1] >= 20
+
+
+def test_a_condition_that_leaves_nearly_all_rows_is_none(table_of: Any, held_out_of: Any) -> None:
+    """Errors are large where x is 1; nearly all rows have y = 0, and z has one bin of ten quantiles."""
+    rng = np.random.default_rng(0)
+    n = 3000
+    x, y, z = rng.integers(0, 4, n).astype(float), np.zeros(n), np.zeros(n)
+    y[:90], z[:20] = 1.0, 1.0
+    error = np.where((x == 1.0) & (y == 0.0), 5.0, 1.0) * rng.normal(size=n)
+    found = find_slices(held_out_of(table_of(x=x, y=y, z=z), error, np.zeros(n)))
+    assert [s.where for s in found.rows] == ["x = 1"]
+    table = table_of(x=x, z=z)
+    names = [c.name for c in table.schema.used if bin_column(c, table.cells[c.position], 30) is not None]
+    assert names == ["x"]
+
+
+def test_a_slice_tells_its_share_and_the_costliest_comes_first(table_of: Any, held_out_of: Any) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.choice([0.0, 1.0, 2.0], 4000, p=[0.6, 0.27, 0.13])
+    error = np.array([1.0, 4.0, 5.0])[x.astype(int)] * rng.normal(size=4000)
+    found = find_slices(held_out_of(table_of(x=x), error, np.zeros(4000)))
+    first, second = found.rows
+    # More in all where x is 1, although the error is larger where x is 2
+    assert (first.where, second.where) == ("x = 1", "x = 2")
+    assert second.loss > first.loss
+    assert first.share == first.n_tested / 2000 == pytest.approx(0.27, abs=0.03)
+    assert first.n > first.n_tested
 
 
 def test_weights_count(table_of: Any, held_out_of: Any) -> None:

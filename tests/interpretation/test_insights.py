@@ -130,6 +130,7 @@ def test_every_wording_is_for_something(interpretation: Interpretation, explaine
     }
     quiet["unstable"] = ["a", "z"]
     said |= {insight.kind for insight in insights(quiet)}
+    said |= {insight.kind for insight in insights({**facts, "not_run": ["z"]})}
     assert said == set(WORDS)
 
 

@@ -13,7 +13,14 @@ from automl_wf.core.schema import Column, ColumnKind, Schema
 from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.interpretation import interpret
-from automl_wf.interpretation.permutation import affordable_rows, permutation_importance, with_shuffled
+from automl_wf.interpretation.insights import insights
+from automl_wf.interpretation.permutation import (
+    affordable_effort,
+    most_urgent_first,
+    permutation_importance,
+    seconds_per_row,
+    with_shuffled,
+)
 
 KINDS = (ColumnKind.NUMERIC, ColumnKind.CATEGORICAL, ColumnKind.DATETIME, ColumnKind.NUMERIC)
 NAMES = ("x", "s", "t", "noise")
@@ -187,20 +194,47 @@ def test_shuffling_shares_all_other_columns(position):
     assert shuffled.n_rows == 10
 
 
-def test_rows_are_as_many_as_make_all_columns_fit():
-    table = _table(4000)
+def _slow(t):
+    time.sleep(2e-5 * t.n_rows)
+    return _value(t)
 
-    def slow(t):
-        time.sleep(2e-5 * t.n_rows)
-        return _value(t)
 
+def test_effort_is_what_makes_all_columns_fit():
     given = {"n_repeats": 3, "max_rows": 2000}
-    assert affordable_rows([(slow, np.arange(4000))], table, 20, budget=Budget(), **given) == 2000
-    # 61 passes over the rows, at 20 microseconds each and a margin
-    rows = affordable_rows([(slow, np.arange(4000))], table, 20, budget=Budget(0.5), **given)
-    assert 150 < rows <= 0.5 / (61 * 2e-5 * 1.3)
-    assert affordable_rows([(slow, np.arange(4000))], table, 20, budget=Budget(0.0), **given) == 1
-    assert affordable_rows([], table, 20, budget=Budget(1.0), **given) == 2000
+    assert affordable_effort(2e-5, 6, 20, budget=Budget(), **given) == (2000, 3, 6)
+    # One shuffle of more rows, not three of fewer: 20 passes over them at 20 microseconds each, and a margin
+    n_rows, n_repeats, n_folds = affordable_effort(2e-5, 6, 20, budget=Budget(0.5), **given)
+    assert (n_repeats, n_folds) == (1, 6)
+    assert 800 < n_rows <= 0.5 / (20 * 2e-5 * 1.3)
+    # From where all rows are affordable twice on, more shuffles
+    assert affordable_effort(2e-5, 6, 20, budget=Budget(2.3), **given) == (2000, 2, 6)
+    assert affordable_effort(2e-5, 6, 20, budget=Budget(9.0), **given) == (2000, 3, 6)
+    assert affordable_effort(2e-5, 6, 20, budget=Budget(0.0), **given) == (1, 1, 3)
+    # Each fold takes 50 rows: where 300 are too many, fewer folds
+    n_rows, n_repeats, n_folds = affordable_effort(2e-5, 6, 20, budget=Budget(0.115), **given)
+    assert (200 <= n_rows < 250, n_repeats, n_folds) == (True, 1, 4)
+    # The interval of fewer than three folds is over their shuffles
+    assert affordable_effort(2e-5, 1, 20, budget=Budget(0.5), **given)[1] == 2
+    assert affordable_effort(0.0, 0, 20, budget=Budget(1.0), **given) == (2000, 3, 0)
+
+
+def test_a_row_costs_what_a_few_cost():
+    assert 2e-5 <= seconds_per_row([(_slow, np.arange(4000))], _table(4000)) < 1e-3
+    assert seconds_per_row([], _table()) == 0.0
+
+
+def test_the_columns_that_move_predictions_most_are_urgent():
+    table, folds = _table(400), _folds(400)
+    given = {"row_s": 1e-6, "seed": 0}
+    # 3 x moves predictions more than 0.1 t or one of three levels, and the noise does not move them
+    order = most_urgent_first(folds, table, Task.REGRESSION, [3, 2, 1, 0], budget=Budget(10.0), **given)
+    assert (order[0], order[-1]) == (0, 3)
+    assert most_urgent_first(folds, table, Task.REGRESSION, [3, 2, 1, 0], budget=Budget(), **given) == [3, 2, 1, 0]
+    # Four rows of the twenty tell enough where the time is short
+    short = {"row_s": 2e-3, "seed": 0}
+    assert most_urgent_first(folds, table, Task.REGRESSION, [3, 2, 1, 0], budget=Budget(0.5), **short)[0] == 0
+    slow = {"row_s": 1.0, "seed": 0}
+    assert most_urgent_first(folds, table, Task.REGRESSION, [3, 0], budget=Budget(10.0), **slow) == [3, 0]
 
 
 # --- interpret
@@ -252,6 +286,29 @@ def test_what_was_not_run_is_said():
     assert facts.not_run == ("noise", "t", "s", "x")
     assert facts.sentences == ("4 of 4 columns were not run: no time.",)
     assert facts.base_score is None
+
+
+def test_no_column_matters_most_while_others_are_not_measured():
+    whole = _interpreted().to_dict()
+    late = {"mean": None, "low": None, "high": None, "status": "not run: no time"}
+    rows = [*whole["importances"][:2], *({**row, **late} for row in whole["importances"][2:])]
+    first, *_ = insights({**whole, "importances": rows, "idle": [], "not_run": ["t", "noise"]})
+    assert first.kind == "most_of_measured"
+    assert first.text.startswith("Of the 2 columns measured, `x` matters most: shuffling it raises ")
+    assert first.text.endswith("There are 4 columns: one of the others may matter more.")
+    rows = [*whole["importances"][3:], {**whole["importances"][0], **late}]
+    idle, *_ = insights({**whole, "importances": rows, "idle": ["noise"], "not_run": ["x"]})
+    assert idle.text.startswith("None of the columns measured (1 of 2) matters beyond chance")
+
+
+def test_all_columns_are_measured_in_little_time():
+    """What three shuffles of 50 rows per fold would not fit into: one shuffle does."""
+    table = _table(1200)
+    folds = [(_slow, rows) for _, rows in _folds(1200, 6)]
+    facts = interpret(folds, table, _value(table), None, None, R2, (3, 2, 1, 0), n_repeats=10, budget=Budget(0.2))
+    assert facts.not_run == ()
+    assert facts.n_repeats < 10
+    assert facts.importances[0].column == "x"
 
 
 def test_facts_are_plain_json_and_can_be_pickled():
