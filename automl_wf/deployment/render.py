@@ -147,12 +147,12 @@ def _code_parts(text: str) -> list[str]:
 
 
 def sentence(text: str) -> str:
-    """A sentence of ours for Markdown: what it names in backticks is code, in a fence that the name cannot end.
+    r"""A sentence of ours for Markdown: what it names in backticks is code, in a fence that the name cannot end.
 
     Examples
     --------
-    >>> sentence("`a_b` raises *it*")
-    '`a_b` raises \\*it\\*'
+    >>> print(sentence("`a_b` raises *it*"))
+    `a_b` raises \*it\*
     """
     parts = _code_parts(text)
     return "".join(md_code(part) if i % 2 else _escaped(part) for i, part in enumerate(parts))

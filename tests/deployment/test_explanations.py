@@ -67,8 +67,8 @@ def test_the_card_holds_every_part(fitted: tuple[str, WorkflowEstimator]) -> Non
     body = page[page.index("## Why it predicts") : page.index("## Ethical considerations")]
     headings = re.findall(r"^### (.*)$", body, re.MULTILINE)
     assert headings[:8] == [
-        "Permutation importance", "Shapley values", "Partial dependence", "Interactions", "Surrogate rules",
-        "Decision surface", "How far this can be trusted", "Idle",
+        "Permutation importance", "SHAP values", "Partial dependence", "Interactions", "Surrogate rules",
+        "Decision boundary", "Trust", "Idle",
     ][: len(headings[:8])]  # fmt: skip
     assert "<script>" not in page
     assert "not run" not in body
@@ -88,9 +88,9 @@ def test_the_report_shows_every_part(fitted: tuple[str, WorkflowEstimator], tmp_
     assert len(text.encode()) < 1_000_000
     section = text[text.index('<section id="why">') : text.index("</section>", text.index('<section id="why">'))]
     for heading in (
-        "Shapley values",
+        "SHAP values",
         "Partial dependence",
-        "Decision surface",
+        "Decision boundary",
         "Columns that act together",
         "In a few rules",
     ):
@@ -105,9 +105,9 @@ def test_what_was_not_run_is_said(make: Callable[..., Subject], tmp_path: Path) 
     facts = {"shap": {"status": "not run: no time"}, "rules": {"status": "not run: a surrogate needs 40 rows"}}
     subject = replace(make(), interpretation=facts)
     text = write_report(subject, tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Shap: not run: no time." in text
+    assert "SHAP values: not run: no time." in text
     assert "Rules: not run: a surrogate needs 40 rows." in text
-    assert "Boundary: not run." in text
+    assert "Decision boundary: not run." in text
     assert "not run: no time" in render_card(card_of(subject))
 
 

@@ -214,7 +214,7 @@ ROWS = [
                 "pr_curve",
                 task,
                 "quantitative_analyses.pr",
-                "Precision and recall",
+                "Precision-recall curve",
                 pair(
                     lambda rows: skm.average_precision_score(rows["y"] == rows["last"], rows["p_last"]),
                     lambda field: field[-1]["area"],
