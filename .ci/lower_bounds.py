@@ -10,7 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-_BOUNDED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?>=(?P<version>[0-9][0-9A-Za-z.]*)$")
+_BOUNDED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?>=(?P<version>[0-9][0-9A-Za-z.]*)(?:\s*;.*)?$")
 #: Their oldest release need not run: they check the project and are no part of it.
 _NOT_HELD = {"dev"}
 
