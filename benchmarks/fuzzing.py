@@ -44,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         package = (options.package or export_example(folder / "model_package")).resolve()
         with serving(package, folder / "log.jsonl") as service:
             is_sound = attack(tool, service, KEY, folder / "known", options.cases, options.seed)
-        with serving(package, folder / "log2.jsonl") as service:
+        # /metrics is open unless it is closed
+        with serving(package, folder / "log2.jsonl", MODEL_METRICS_NEED_KEY="1") as service:
             is_closed = attack(tool, service, None, folder / "stranger", options.cases // 10, options.seed)
     return int(not (is_sound and is_closed))
 
