@@ -274,7 +274,7 @@ def all_rows_findings(tuning: Tuning, drawn: Sequence[Finding]) -> list[Finding]
 
 
 def summary(result: FittedWorkflow, next_call: str = "") -> list[str]:
-    """Five lines: the model, the honest score with its interval, the baseline, the gravest finding, the next call."""
+    """A line each: the model, the honest score with its interval, the baseline, the gravest finding, the next call."""
     members = ", ".join(f"{m.name} {m.weight:.0%}" for m in result.tuning.blend.members[:4])
     evaluation = result.evaluation
     honest = evaluation.honest
