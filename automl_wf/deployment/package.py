@@ -330,7 +330,7 @@ def _write_service(subject: Subject, folder: Path, measured: Mapping[str, Any]) 
             "sizing": sizing_of(measured, subject.version),
             "has_intervals": bool(_outputs_of(folder) & {"lower", "in_set"}),
         },
-        "serving_requirements": _pins([*_imported(folder), "uvicorn", "uvloop", "onnxruntime", "numpy"]),
+        "serving_requirements": _pins([*_imported(folder), "uvicorn", "httptools", "uvloop", "onnxruntime", "numpy"]),
         "testing_requirements": _pins(["pytest"]),
         "training_requirements": list((subject.environment.get("packages") or {}).items()),
     }

@@ -69,7 +69,7 @@ def test_the_edge_is_copied_verbatim(package: Package) -> None:
 def test_requirements_pin_what_serving_imports(package: Package) -> None:
     lines = (package.path / "requirements.txt").read_text().split()
     names = {line.partition("==")[0] for line in lines}
-    assert {"fastapi", "numpy", "onnxruntime", "prometheus-client", "uvicorn"} <= names
+    assert {"fastapi", "httptools", "msgspec", "numpy", "onnxruntime", "prometheus-client", "uvicorn"} <= names
     assert ("uvloop" in names) == (sys.platform != "win32")
     assert not names & {"scikit-learn", "pandas", "automl-wf", "onnx", "pytest"}
     assert all("==" in line for line in lines)

@@ -677,6 +677,36 @@ print(memory_limit(root), count_threads({{}}, root / "none") >= 1)
     assert run_inside(package, code).splitlines() == ["1 1 7", "None True"]
 
 
+def test_columns_of_numbers_are_read_together_as_they_are_one_by_one(package: Path) -> None:
+    code = """
+import math
+from pathlib import Path
+import numpy as np
+from api.model import Model
+model = Model(Path())
+[name, *_] = [c["name"] for c in model.columns if c["edge"] == "double"]
+cells = {c["name"]: [None] * 5 for c in model.columns}
+cells[name] = [1, None, True, -math.inf, 2.5]
+[column] = [c for c in model.columns if c["name"] == name]
+print(np.array_equal(model.read_numbers(cells)[name], model.read(column, cells[name]), equal_nan=True))
+print(name in model.read_numbers({**cells, name: [1, None, "3", 4, 5]}))
+print(model.read_numbers({**cells, name: [10**400, 1, 1, 1, 1]}))
+"""
+    assert run_inside(package, code).splitlines() == ["True", "False", "{}"]
+
+
+def test_the_self_test_learns_how_long_a_row_takes(package: Path) -> None:
+    code = """
+from api.model import Model
+from pathlib import Path
+model = Model(Path())
+before = model.row_s
+assert model.self_test().passes
+print(before, 0 < model.row_s < 1)
+"""
+    assert run_inside(package, code).split() == ["inf", "True"]
+
+
 def test_class_names_never_collide(package: Path) -> None:
     code = """
 from api.model import class_names

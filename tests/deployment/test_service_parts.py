@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -349,3 +350,83 @@ def test_labels_of_a_tensor_have_the_type_of_the_classes(part: Import) -> None:
     label_type = part("api.adapters")._label_type
     kinds = [label_type(classes) for classes in ([False, True], [1, 2], [1, 2.5], ["a", "b"], [None, "b"])]
     assert kinds == ["BOOL", "INT64", "FP64", "BYTES", "BYTES"]
+
+
+def answered(part: Import, cells: Any) -> Any:
+    """One request to a regression model that takes one column, answered."""
+    outputs = part("api.model").Outputs(None, None, np.zeros(len(cells)))
+    values = {"a": np.asarray(cells, dtype=float)}
+    return part("monitoring.backlog").Answered(values, {}, outputs, [], "1", "champion", 0.001)
+
+
+def test_what_is_set_aside_is_counted_once_enough_has_come_or_somebody_asks(part: Import) -> None:
+    backlog, clock, counted = part("monitoring.backlog"), Clock(), []
+    aside = backlog.Backlog(clock)
+    aside.subscribe(lambda requests: counted.append(len(requests)))
+    aside.add(answered(part, [1.0]))
+    assert counted == []
+    assert list(aside.collect()) == []
+    assert counted == [1], "whoever reads has it counted"
+    for _ in range(backlog.MAX_REQUESTS):
+        aside.add(answered(part, [1.0]))
+    assert counted[1:] == [backlog.MAX_REQUESTS]
+    aside.add(answered(part, np.zeros(backlog.MAX_ROWS)))
+    assert counted[2:] == [1], "many rows are counted at once"
+    aside.add(answered(part, [1.0]))
+    clock.now += backlog.MAX_S
+    aside.add(answered(part, [1.0]))
+    assert counted[3:] == [2], "nothing waits for long while requests come in"
+    aside.settle()
+    assert counted[4:] == [], "nothing is counted twice"
+
+
+def test_counts_that_fail_cost_no_request_and_the_log_says_so(part: Import, caplog: pytest.LogCaptureFixture) -> None:
+    aside, counted = part("monitoring.backlog").Backlog(), []
+    aside.subscribe(lambda requests: 1 / 0)
+    aside.subscribe(lambda requests: counted.append(len(requests)))
+    aside.add(answered(part, [1.0]))
+    aside.settle()
+    assert counted == [1]
+    assert [record.message for record in caplog.records] == ["predictions were not counted"]
+
+
+def test_requests_are_counted_together_as_they_are_one_by_one(part: Import) -> None:
+    rng = np.random.default_rng(0)
+    cells = rng.normal(size=400)
+    cells[::7] = np.nan
+    config = {
+        "name": "m",
+        "version": "1",
+        "task": "regression",
+        "reference_metrics": {},
+        "columns": [{"name": "a", "is_used": True}],
+        "drift": {
+            "features": {"a": drift.numeric_reference(rng.normal(size=500))},
+            "prediction": drift.numeric_reference(np.zeros(500)),
+        },
+        "thresholds": {},
+    }
+    seen = []
+    for is_one_by_one in (False, True):
+        metrics = part("monitoring.metrics").Metrics(config, n_threads=1)
+        for start in range(0, 400, 4):
+            metrics.observe_prediction(answered(part, cells[start : start + 4]))
+            if is_one_by_one:
+                metrics.backlog.settle()
+        seen.append([line for line in metrics.render()[0].decode().splitlines() if line.startswith("model_")])
+    assert seen[0] == seen[1]
+    assert 'model_feature_values_total{feature="a"} 400.0' in seen[0]
+    assert f'model_feature_missing_total{{feature="a"}} {np.isnan(cells).sum():.1f}' in seen[0]
+    assert "model_drift_window_rows 400.0" in seen[0]
+
+
+@pytest.mark.parametrize("text", ["1e400", "NaN", "[-Infinity]", "1180591620717411303424", '{"a": "\\ud800"}', "0.1"])
+def test_the_quick_reader_of_json_reads_what_the_usual_one_reads(part: Import, text: str) -> None:
+    assert repr(part("api.schemas").parse(text.encode())) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"nul"])
+def test_what_is_no_json_is_refused(part: Import, body: bytes) -> None:
+    with pytest.raises(part("api.problems").Problem) as refused:
+        part("api.schemas").parse(body)
+    assert refused.value.status == 400

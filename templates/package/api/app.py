@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
 from monitoring.metrics import LogCounter, Metrics
 from monitoring.monitor import Monitor
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from api import openapi, utils
 from api.config import other_versions
 from api.feedback import FeedbackStore
 from api.keys import Keys
-from api.middleware import Edge
+from api.middleware import PREDICTING, Direct, Edge
 from api.predictions import Predictions
 from api.problems import JSON, Problem, install_handlers
 from api.routes import client_routes, inference_routes, invocation_routes, page_routes
@@ -85,14 +86,19 @@ def build_app(root: Path = ROOT, settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.include_router(_operations(serving, metrics))
-    app.include_router(client_routes(serving, predictions, monitor, store))
-    app.include_router(page_routes(root, monitor, config))
+    routers = [client_routes(serving, predictions, monitor, store)]
     if "v2" in settings.adapters:
-        app.include_router(inference_routes(serving, predictions))
+        routers.append(inference_routes(serving, predictions))
     if "mlflow" in settings.adapters:
-        app.include_router(invocation_routes(serving, predictions))
+        routers.append(invocation_routes(serving, predictions))
+    for router in (*routers, page_routes(root, monitor, config)):
+        app.include_router(router)
     install_handlers(app)
     addresses = _describe(app, config)
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    app.add_middleware(
+        Direct, endpoints={r.path: r.endpoint for r in routes if r.path in PREDICTING and not r.param_convertors}
+    )
     app.add_middleware(
         Edge,
         monitor=monitor,

@@ -104,15 +104,17 @@ def respond(problem: Problem, path: str, request_id: str) -> Response:
     return JSON(body, problem.status, headers=problem.headers, media_type="application/problem+json")
 
 
+def answer(request: Request, problem: Problem) -> Response:
+    """Answer a request with a problem, and leave word of it for the log."""
+    request.state.problem, request.state.places = problem.code, problem.errors
+    return respond(problem, request.url.path, request.state.request_id)
+
+
 def install_handlers(app: FastAPI) -> None:
     """Answer everything that is raised on purpose, by us or by FastAPI, with a problem document."""
 
-    def answer(request: Request, problem: Problem) -> Response:
-        return respond(problem, request.url.path, request.state.request_id)
-
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:
-        request.state.problem, request.state.places = error.code, error.errors
         return answer(request, error)
 
     @app.exception_handler(HTTPException)
