@@ -269,6 +269,7 @@ def advise(part: Import, **changes: Any) -> dict[str, Any]:
         "confidence": 0.95,
         "estimated": [score("accuracy", 0.88)],
         "drift": figures({"x": (0.05, 0.01)}, (0.02, 0.01), 1000),
+        "limits": {},
     }
     found: dict[str, Any] = part("monitoring.advice").advise(**(known | changes))
     return found
@@ -290,6 +291,15 @@ def test_advice_follows_from_figures(part: Import) -> None:
     assert (watched["advice"], len(watched["reasons"])) == ("watch", 2)
     assert advise(part, drift=drifted, n_measured=0, measured=[])["advice"] == "retrain"
     assert advise(part, drift=figures({"x": (0.5, 0.01)}, None, 199), n_measured=0)["advice"] == "none"
+    wide = {"drift": {"x": 0.6}, "prediction_drift": 0.2}
+    assert [r["code"] for r in advise(part, drift=drifted, limits=wide)["reasons"]] == ["prediction_drift"]
+    assert advise(part, drift=drifted, limits={"drift": {"x": 0.3}, "prediction_drift": 0.5})["reasons"] == [
+        {
+            "code": "feature_drift",
+            "detail": "x is distributed otherwise than in training",
+            "figures": {"feature": "x", "excess_psi": 0.49, "limit": 0.3},
+        }
+    ]
     assert advise(part, estimated=[score("accuracy", 0.8)])["advice"] == "watch"
     many = advise(part, drift=figures({f"x{i}": (0.5, 0.01) for i in range(13)}, None, 1000))["reasons"]
     assert [r["code"] for r in many] == 10 * ["feature_drift"] + ["more_feature_drift"]

@@ -161,6 +161,7 @@ class Monitor:
             0.95,
             known["estimated"],
             self.metrics.drift_figures(),
+            self._config.get("thresholds") or {},
         )
         with self._lock:
             is_other, self._advice = found["advice"] != self._advice, found["advice"]
