@@ -36,7 +36,7 @@ from automl_wf.core.agents import cast
 from automl_wf.core.budget import Budget
 from automl_wf.core.business import check_business, take_columns
 from automl_wf.core.checkpoint import Journal
-from automl_wf.core.compat import free_memory, peak_memory, usable_threads
+from automl_wf.core.compat import free_memory, one_blas_thread, peak_memory, usable_threads
 from automl_wf.core.criteria import check_requirements, constraints_of
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.fingerprint import fingerprint
@@ -546,18 +546,19 @@ class WorkflowStages:
         names = [tuning.trials[i].configuration.model for i in (*tuning.candidates, *tuning.rivals)]
         weights = np.append(tuning.choice.weights, np.zeros(len(tuning.rivals)))
         chosen = Chosen(weights, tuning.blend.postprocess)
-        return bias_corrected(
-            predictions,
-            repeat_choice(chosen, tuning.choice.strategy, names, scoring, predictions, y, weight),
-            scoring,
-            y,
-            weight,
-            group,
-            n_bootstraps=n_bootstraps(self.budget, len(y)),
-            seed=self.seed,
-            budget=self.budget.share(0.4),
-            chosen=chosen,
-        )
+        with one_blas_thread():
+            return bias_corrected(
+                predictions,
+                repeat_choice(chosen, tuning.choice.strategy, names, scoring, predictions, y, weight),
+                scoring,
+                y,
+                weight,
+                group,
+                n_bootstraps=n_bootstraps(self.budget, len(y)),
+                seed=self.seed,
+                budget=self.budget.share(0.4),
+                chosen=chosen,
+            )
 
     def _diagnosed(self, evaluation: Evaluation, optimized: OptimizedModels) -> Evaluation:
         """With the facts on where the model fails, as far as a few percent of the time go."""

@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 
 from automl_wf.core.budget import Budget
 from automl_wf.core.business import Business, apply_business, business_from
+from automl_wf.core.compat import one_blas_thread
 from automl_wf.core.costs import Costs, DecisionRule
 from automl_wf.core.fingerprint import types_fingerprint
 from automl_wf.core.metrics import Scoring, resolve_scoring, scoring_names
@@ -158,18 +159,19 @@ class Evidence:
             costs=rule if isinstance(rule, Costs) else None,
         )
         chosen, of_rows = Chosen(weights, post), (arrays["y"], arrays.get("weight"))
-        honest = bias_corrected(
-            predictions,
-            repeat_choice(chosen, blend["strategy"], names, self.scoring, predictions, *of_rows),
-            self.scoring,
-            *of_rows,
-            arrays.get("group"),
-            n_bootstraps=stated["n_bootstraps"],
-            seed=self.facts["seed"],
-            budget=Budget(),
-            chosen=chosen,
-            n_draws=(stated["n_bootstraps"] + stated["n_skipped"], stated.get("n_scored", 0)),
-        )
+        with one_blas_thread():
+            honest = bias_corrected(
+                predictions,
+                repeat_choice(chosen, blend["strategy"], names, self.scoring, predictions, *of_rows),
+                self.scoring,
+                *of_rows,
+                arrays.get("group"),
+                n_bootstraps=stated["n_bootstraps"],
+                seed=self.facts["seed"],
+                budget=Budget(),
+                chosen=chosen,
+                n_draws=(stated["n_bootstraps"] + stated["n_skipped"], stated.get("n_scored", 0)),
+            )
         return honest.to_dict()
 
     @cached_property
@@ -180,16 +182,17 @@ class Evidence:
             return arrays["blend_weights"]
         # Rivals, whose models were not kept, competed only in the honest score.
         n_candidates = len(arrays["blend_weights"])
-        return fit_strategy(
-            self.facts["blend"]["strategy"],
-            tuple(arrays["members"][:n_candidates]),
-            arrays["y"],
-            arrays.get("weight"),
-            arrays.get("group"),
-            self.scoring,
-            arrays["candidates"].tolist()[:n_candidates],
-            max_members=member_limit(len(arrays["y"])),
-        )
+        with one_blas_thread():
+            return fit_strategy(
+                self.facts["blend"]["strategy"],
+                tuple(arrays["members"][:n_candidates]),
+                arrays["y"],
+                arrays.get("weight"),
+                arrays.get("group"),
+                self.scoring,
+                arrays["candidates"].tolist()[:n_candidates],
+                max_members=member_limit(len(arrays["y"])),
+            )
 
     def held_out(self, table: Table | None = None, unit: NDArray[Any] | None = None) -> HeldOut:
         """The held-out rows, as the diagnosis takes them; without fold models, which a package does not hold.

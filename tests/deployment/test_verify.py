@@ -15,6 +15,7 @@ import pytest
 
 from automl_wf.deployment import Package, Report, Subject, verify
 from automl_wf.deployment.card import build_card, render_card
+from automl_wf.deployment.evidence import Evidence
 from automl_wf.deployment.manifest import write_manifest
 from automl_wf.deployment.verify import differences
 from automl_wf.exceptions import PackageError
@@ -151,6 +152,16 @@ def test_a_figure_changed_everywhere_is_computed_again(copy: Path) -> None:
     found = reasons(verify(copy))
     assert set(found) == {"quantitative_analyses.scores", "evaluation_data.n_scored", "docs/model.cdx.json"}
     assert "0.97 is stated, 0.75 was found (computed again)" in found["quantitative_analyses.scores"]
+
+
+@pytest.mark.parametrize(("difference", "is_wrong"), [(1e-10, False), (1e-4, True)])
+def test_weights_may_differ_by_what_a_minimiser_makes_of_rounding(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, difference: float, is_wrong: bool
+) -> None:
+    found = Evidence(copy).weights * (1.0 - difference)
+    monkeypatch.setattr(Evidence, "weights", found)
+    wrong = reasons(verify(copy))
+    assert ("model_details.weights" in wrong) is is_wrong, wrong
 
 
 def test_a_figure_measured_once_is_compared_with_the_record(copy: Path) -> None:
