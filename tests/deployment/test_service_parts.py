@@ -156,6 +156,11 @@ def test_feedback_is_counted_once_and_may_be_completed(part: Import) -> None:
     assert sorted(zip(rows.codes.tolist(), rows.y.tolist(), strict=True)) == [(0.0, 1.0), (1.0, 0.0)]
     assert rows.shares.shape == rows.in_set.shape == (2, 2)
     assert len(store.labelled("v2", 60.0).y) == 0
+    clock.now += 50.0
+    [late] = store.remember(outputs_of(part, [0]), "v1")
+    assert status(feedback(late, y=0.0)) == ["accepted"]
+    found = store.labelled("v1", 60.0)
+    assert (len(found.y), found.n_younger(50.0), found.n_younger(51.0)) == (3, 1, 3)
 
 
 def test_predictions_are_forgotten_in_time_and_in_number(part: Import) -> None:
@@ -265,6 +270,7 @@ def advise(part: Import, **changes: Any) -> dict[str, Any]:
         "reference_errors": {"accuracy": 0.01},
         "measured": [score("accuracy", 0.89, 0.01), score("log_loss", 0.31, 0.02)],
         "n_measured": 500,
+        "n_of_the_hour": 500,
         "coverage": score("coverage", 0.94, 0.01),
         "confidence": 0.95,
         "estimated": [score("accuracy", 0.88)],
@@ -289,8 +295,11 @@ def test_advice_follows_from_figures(part: Import) -> None:
     assert advise(part, measured=[score("accuracy", 0.8, 0.01)], n_measured=99)["advice"] == "none"
     watched = advise(part, drift=drifted)
     assert (watched["advice"], len(watched["reasons"])) == ("watch", 2)
-    assert advise(part, drift=drifted, n_measured=0, measured=[])["advice"] == "retrain"
-    assert advise(part, drift=figures({"x": (0.5, 0.01)}, None, 199), n_measured=0)["advice"] == "none"
+    assert advise(part, drift=drifted, n_measured=0, n_of_the_hour=0, measured=[])["advice"] == "retrain"
+    older = advise(part, drift=drifted, n_of_the_hour=99)
+    assert older["advice"] == "retrain", "truths from before the drift say nothing of it"
+    assert older["looked_at"] == {"labelled_rows": 500, "labelled_rows_of_the_hour": 99, "drift_rows": 1000}
+    assert advise(part, drift=figures({"x": (0.5, 0.01)}, None, 199), n_of_the_hour=0)["advice"] == "none"
     wide = {"drift": {"x": 0.6}, "prediction_drift": 0.2}
     assert [r["code"] for r in advise(part, drift=drifted, limits=wide)["reasons"]] == ["prediction_drift"]
     assert advise(part, drift=drifted, limits={"drift": {"x": 0.3}, "prediction_drift": 0.5})["reasons"] == [

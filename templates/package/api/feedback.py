@@ -142,12 +142,13 @@ class FeedbackStore:
     def labelled(self, version: str, window_s: float) -> Labelled:
         """The latest predictions of one version whose truth came in within the window, at most `MAX_LABELLED`."""
         sql = (
-            "SELECT id, code, value, shares, lower, upper, in_set, y FROM predictions "
+            "SELECT id, code, value, shares, lower, upper, in_set, y, at FROM predictions "
             "WHERE answered >= ? AND version = ? AND y IS NOT NULL ORDER BY answered DESC LIMIT ?"
         )
+        now = self._clock()
         with self._lock:
-            rows = self._db.execute(sql, (self._clock() - window_s, version, MAX_LABELLED)).fetchall()
-        return _labelled(rows)
+            rows = self._db.execute(sql, (now - window_s, version, MAX_LABELLED)).fetchall()
+        return _labelled(rows, now)
 
     def n_waiting(self) -> int:
         """Predictions that are kept."""
@@ -301,7 +302,7 @@ def _columns(outputs: Outputs) -> tuple[list[Any], ...]:
     return (outputs.codes or nothing, values, shares, *bounds, sets)
 
 
-def _labelled(rows: Sequence[Sequence[Any]]) -> Labelled:
+def _labelled(rows: Sequence[Sequence[Any]], now: float) -> Labelled:
     def numbers(column: int) -> Any:
         # A number that is not finite was stored as NULL, and is NaN again here
         known = any(row[column] is not None for row in rows)
@@ -320,4 +321,5 @@ def _labelled(rows: Sequence[Sequence[Any]]) -> Labelled:
         bounds=None if lower is None or upper is None else np.column_stack([lower, upper]),
         in_set=blobs(6, np.bool_),
         query=[row[0].rpartition(".")[0] for row in rows],
+        age_s=now - np.array([row[8] for row in rows], dtype=np.float64),
     )

@@ -233,7 +233,7 @@ def about(example: Mapping[str, Any]) -> Operation:
 
 def advice(config: Mapping[str, Any]) -> Operation:
     """GET /v1/advice."""
-    looked_at = {"labelled_rows": 0, "drift_rows": 0}
+    looked_at = {"labelled_rows": 0, "labelled_rows_of_the_hour": 0, "drift_rows": 0}
     example = {"version": config["version"], "advice": "none", "reasons": [], "looked_at": looked_at}
     return answers(example, "/v1/advice", config, "unauthorized", "internal-error")
 

@@ -25,6 +25,7 @@ def advise(
     reference_errors: Mapping[str, float],
     measured: Sequence[Score],
     n_measured: int,
+    n_of_the_hour: int,
     coverage: Score | None,
     confidence: float,
     estimated: Sequence[Score],
@@ -33,8 +34,8 @@ def advise(
 ) -> dict[str, Any]:
     """Weigh drift, measured scores and estimates.
 
-    Measured scores decide. Where they hold, drift is something to watch; where there are none yet, it calls for
-    training again. An estimate alone never does.
+    Measured scores decide. Where they hold on rows of the time in which there is drift, it is something to watch; where
+    there are none of that time, it calls for training again. An estimate alone never does.
 
     Parameters
     ----------
@@ -46,6 +47,8 @@ def advise(
         Scores from feedback.
     n_measured : int
         Rows behind them.
+    n_of_the_hour : int
+        Those of them that were predicted in the hour over which drift is measured.
     coverage : Score or None
         Share of truths inside their interval or set.
     confidence : float
@@ -70,9 +73,13 @@ def advise(
     )
     moved = _drifts(drift, limits) if drift.n_rows >= MIN_DRIFT_ROWS else []
     doubts = _doubts(reference, estimated)
-    calls = worse or (moved and not is_measured)
+    calls = worse or (moved and n_of_the_hour < MIN_LABELLED)
     advice = "retrain" if calls else "watch" if moved or doubts else "none"
-    looked_at = {"labelled_rows": n_measured, "drift_rows": drift.n_rows}
+    looked_at = {
+        "labelled_rows": n_measured,
+        "labelled_rows_of_the_hour": n_of_the_hour,
+        "drift_rows": drift.n_rows,
+    }
     return {"advice": advice, "reasons": [*worse, *moved, *doubts], "looked_at": looked_at}
 
 

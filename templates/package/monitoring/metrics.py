@@ -267,6 +267,12 @@ class DriftCollector(Collector):
     def __init__(self) -> None:
         self.watched: Watched = ({}, None, drift.Window())
 
+    @property
+    def seconds(self) -> float:
+        """How long ago the oldest request came in that is still counted."""
+        window = self.watched[2]
+        return window.slot_s * window.n_slots
+
     def watch(self, features: Mapping[str, Mapping[str, Any]], prediction: Mapping[str, Any] | None) -> None:
         """Compare with other references from now on, in a window of their own."""
         self.watched = (features, prediction, drift.Window())

@@ -141,6 +141,7 @@ class Monitor:
         positive = self.worth.positive
         return {
             "n_measured": len(rows.y),
+            "n_of_the_hour": rows.n_younger(self.metrics.drift.seconds),
             "measured": measure(rows, config["task"], positive),
             "coverage": coverage(rows),
             "challenger": self._challenger,
@@ -157,6 +158,7 @@ class Monitor:
             self._config.get("reference_errors") or {},
             known["measured"],
             known["n_measured"],
+            known["n_of_the_hour"],
             known["coverage"],
             0.95,
             known["estimated"],
