@@ -701,7 +701,7 @@ class WorkflowStages:
                 [
                     *problem.findings,
                     *optimized.data_plan.findings,
-                    *search_findings(optimized.tuning, evaluation, self.config),
+                    *search_findings(problem, optimized.tuning, evaluation, self.config),
                     *all_rows_findings(optimized.tuning, problem.findings),
                     *shift_findings(evaluation.shift),
                 ]

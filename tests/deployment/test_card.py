@@ -175,6 +175,19 @@ def test_a_reader_with_a_minute_is_answered_first(subject: Subject) -> None:
     assert set(re.findall(r"\]\(#([\w-]+)\)", minute)) <= anchors
 
 
+def test_a_class_that_is_never_recognised_and_a_warning_are_told_in_the_minute(subject: Subject) -> None:
+    card = card_of(subject)
+    report = card["sections"]["quantitative_analyses"]["report"]["value"]
+    report[1]["recall"] = 0.0
+    card["sections"]["caveats_and_recommendations"]["findings"].update(
+        source="measured", value=[{"severity": "warning", "message": "Few rows.", "advice": "", "columns": []}]
+    )
+    page = render_card(card)
+    minute = page[page.index("## In one minute") : page.index("## About this card")]
+    assert "Of yes no row is recognised: each is taken for another class. Probabilities still rank rows" in minute
+    assert "Nothing serious was found in data and run, but a warning is among the [findings](#findings)." in minute
+
+
 def test_the_agents_of_each_stage_are_on_the_card(make: Callable[..., Subject]) -> None:
     stages = [{"stage": "evaluation", "lead": "ML Engineer", "support": "Statistical Analyst", "seconds": 1.5}]
     page = render_card(card_of(make(stages=stages)))
