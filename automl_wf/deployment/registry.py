@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from automl_wf.deployment.manifest import MANIFEST, compare, describe_file
+from automl_wf.deployment.manifest import MANIFEST, NOT_COPIED, describe_file, find_damages
 from automl_wf.exceptions import InvalidParameter, PackageError
 
 POINTER, HISTORY, VERSIONS, ROUTING = "current", "history.jsonl", "versions", "routing.json"
@@ -277,7 +277,7 @@ class Registry:
             raise PackageError(
                 f"{self.folder} has no version before {now or 'the first'}: there is nothing to go back to."
             )
-        damages = compare(self.path(before))
+        damages = find_damages(self.path(before))
         if damages:
             raise PackageError(f"{before} is damaged ({damages[0].file} {damages[0].reason}): {now} stays.")
         return self._switch("rollback", before, now, reason or "asked for")
@@ -290,8 +290,8 @@ class Registry:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
         try:
-            shutil.copytree(source, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-            if compare(scratch):
+            shutil.copytree(source, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
+            if find_damages(scratch):
                 raise PackageError(f"{source} changed while it was copied. Try again.")
             scratch.chmod(0o755)
             while True:
@@ -383,7 +383,7 @@ def changed_input(old: Path, new: Path) -> list[str]:
 
 
 def _check_undamaged(source: Path) -> None:
-    damages = compare(source)
+    damages = find_damages(source)
     if damages:
         raise PackageError(f"{source} is not the package that was written: {damages[0].file} {damages[0].reason}.")
 
