@@ -191,7 +191,7 @@ def test_a_file_survives_a_restart_and_may_be_shared(part: Import, tmp_path: Pat
         store_of(part, clock, path)
 
 
-def test_keys_change_with_their_file(part: Import, tmp_path: Path) -> None:
+def test_keys_change_with_their_file(part: Import, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     keys, clock, path = part("api.keys"), Clock(), tmp_path / "keys"
 
     def write(*names: str) -> None:
@@ -218,18 +218,26 @@ def test_keys_change_with_their_file(part: Import, tmp_path: Path) -> None:
     clock.now += 1.5
     assert admitted() == ["two", "fixed"]
     write()
-    assert admitted() == ["fixed"]
+    assert admitted() == ["two", "fixed"]
     assert not ring.admits(None)
+    assert (ring.n_keys, caplog.messages.count("the keys stay as they were")) == (2, 3)
+    assert "no hash any more" in caplog.records[-1].__dict__["fields"]["reason"]
+    write("one")
+    assert admitted() == ["one", "fixed"]
 
 
-def test_without_a_last_key_nobody_is_admitted(part: Import, tmp_path: Path) -> None:
+@pytest.mark.parametrize("emptied", ["", "# nobody\n"])
+def test_an_emptied_file_opens_the_service_to_nobody(part: Import, tmp_path: Path, emptied: str) -> None:
     keys, clock, path = part("api.keys"), Clock(), tmp_path / "keys"
-    path.write_text(hashlib.sha256(b"one").hexdigest())
-    ring = keys.Keys({"MODEL_API_KEY_FILE": str(path)}, clock)
-    path.write_text("# nobody\n")
-    clock.now += 1.5
-    assert not ring.admits(b"one")
-    assert not ring.admits(None)
+    environ = {"MODEL_API_KEY_FILE": str(path), "MODEL_ALLOW_ANONYMOUS": "1"}
+    path.write_text("")
+    ring = keys.Keys(environ, clock)
+    assert (ring.admits(None), ring.admits_everybody) == (True, True)
+    for content in (hashlib.sha256(b"one").hexdigest(), emptied):
+        path.write_text(content)
+        clock.now += 1.5
+        assert [ring.admits(key) for key in (b"one", b"two", b"", None)] == [True, False, False, False]
+        assert (ring.n_keys, ring.admits_everybody) == (1, False)
     assert keys.Keys({"MODEL_ALLOW_ANONYMOUS": "1"}, clock).admits(None)
 
 
