@@ -433,7 +433,7 @@ def test_it_does_not_start_without_sound_settings(
     check_refused_start(package, word, *command, **settings)
 
 
-def check_refused_start(root: Path, word: str, *command: str, **settings: str) -> None:
+def check_refused_start(root: Path, word: str, *command: str, pattern: str = "", **settings: str) -> None:
     ended = subprocess.run(
         [sys.executable, *(command or ("-m", "api"))],
         cwd=root,
@@ -445,6 +445,7 @@ def check_refused_start(root: Path, word: str, *command: str, **settings: str) -
     assert word in ended.stderr
     [line] = [line for line in ended.stderr.splitlines() if not line.startswith("INFO:")]
     assert line.startswith("The service was not started: ")
+    assert re.search(pattern, line)
 
 
 def cut_graph(root: Path) -> None:
@@ -465,6 +466,11 @@ def other_graph(root: Path) -> None:
 
 def without_client(root: Path) -> None:
     (root / "prometheus_client.py").write_text("raise ModuleNotFoundError(\"No module named 'prometheus_client'\")")
+
+
+def break_syntax(root: Path) -> None:
+    with (root / "api" / "schemas.py").open("a") as stream:
+        stream.write("\ndef (:\n")
 
 
 def with_member(**change: Any) -> Callable[[Path], None]:
@@ -490,7 +496,6 @@ def with_member(**change: Any) -> Callable[[Path], None]:
         (with_member(limits={**base_config()["limits"], "max_rows": "many"}), '"limits.max_rows" must be a whole'),
         (with_member(columns=[{"name": "x"}]), '"columns[0]" must hold'),
         (with_member(self_test={}), '"self_test" must hold'),
-        (without_client, "prometheus_client"),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(
@@ -499,6 +504,39 @@ def test_what_cannot_be_served_is_said_in_one_line(
     root = Path(shutil.copytree(package, tmp_path / "copy"))
     damage(root)
     check_refused_start(root, words, MODEL_ALLOW_ANONYMOUS="1")
+
+
+@pytest.mark.parametrize("command", [("-m", "api"), ("-m", "uvicorn", "--factory", "api.app:create_app")])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (without_client, r"No module named 'prometheus_client'\. Install .* pip install -r requirements\.txt"),
+        (
+            lambda root: (root / "api" / "drift.py").unlink(),
+            r"No module named 'api\.drift'\. `make check` tells .* restore",
+        ),
+        (lambda root: (root / "monitoring" / "metrics.py").write_text(""), "cannot import name .* `make check` tells"),
+        (break_syntax, r"schemas\.py, line \d+: invalid syntax\. `make check` tells"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_said_in_one_line(
+    package: Path, tmp_path: Path, damage: Callable[[Path], None], words: str, command: tuple[str, ...]
+) -> None:
+    root = Path(shutil.copytree(package, tmp_path / "copy"))
+    damage(root)
+    check_refused_start(root, "", *command, pattern=words, MODEL_ALLOW_ANONYMOUS="1")
+
+
+def test_an_address_that_cannot_be_listened_on_is_said_in_one_line(package: Path, service: Service) -> None:
+    taken = {"MODEL_ALLOW_ANONYMOUS": "1", "MODEL_PORT": str(service.port)}
+    for settings, words in (
+        (taken, f"MODEL_HOST '127.0.0.1', MODEL_PORT {service.port} (Address already in use). Give"),
+        (taken | {"MODEL_HOST": "localhost"}, "MODEL_HOST 'localhost'"),
+        (taken | {"MODEL_HOST": "192.0.2.1"}, "MODEL_HOST '192.0.2.1'"),
+        (taken | {"MODEL_HOST": "no such.invalid"}, "MODEL_HOST 'no such.invalid'"),
+        (taken | {"MODEL_HOST": "x" * 70 + ".org"}, "MODEL_HOST"),
+    ):
+        check_refused_start(package, words, **settings)
 
 
 def test_the_first_line_of_the_log_says_what_starts(with_config: Callable[..., Service]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import shutil
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -187,7 +188,7 @@ def test_a_file_survives_a_restart_and_may_be_shared(part: Import, tmp_path: Pat
     assert rows.bounds.tolist() == [[1.0, 2.0]]
     other.close()
     Path(path).write_bytes(b"something else, and long enough not to be taken for an empty file" * 20)
-    with pytest.raises(part("api.utils").StartError, match="MODEL_FEEDBACK_DB"):
+    with pytest.raises(part("api.start").StartError, match="MODEL_FEEDBACK_DB"):
         store_of(part, clock, path)
 
 
@@ -241,10 +242,31 @@ def test_an_emptied_file_opens_the_service_to_nobody(part: Import, tmp_path: Pat
     assert keys.Keys({"MODEL_ALLOW_ANONYMOUS": "1"}, clock).admits(None)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0"])
+def test_any_address_of_the_machine_may_be_listened_on(part: Import, host: str) -> None:
+    listening = part("api.listening")
+    try:
+        opened = listening.listen(host, 0)
+    except part("api.start").StartError as error:
+        assert host == "::1"
+        pytest.skip(f"no IPv6 here: {error}")
+    for each in opened:
+        with socket.create_connection(each.getsockname()[:2]), each.accept()[0]:
+            pass
+    [address, *_] = [each.getsockname()[:2] for each in opened]
+    with pytest.raises(part("api.start").StartError, match=f"MODEL_PORT {address[1]} .*in use"):
+        listening.listen(*address)
+    for each in opened:
+        each.close()
+    # A service that has just ended keeps nobody from its port
+    [again, *_] = listening.listen(*address)
+    again.close()
+
+
 def test_an_empty_key_is_none(part: Import, tmp_path: Path) -> None:
     keys, of_nothing = part("api.keys"), hashlib.sha256(b"").hexdigest()
     for settings in ({"MODEL_API_KEY_HASHES": of_nothing}, {"MODEL_API_KEY_HASHES": f"{'0' * 64},{of_nothing}"}):
-        with pytest.raises(part("api.utils").StartError, match="empty key"):
+        with pytest.raises(part("api.start").StartError, match="empty key"):
             keys.Keys(settings)
     path, clock = tmp_path / "keys", Clock()
     path.write_text(hashlib.sha256(b"good").hexdigest())
@@ -360,7 +382,7 @@ def test_traffic_never_grows(part: Import) -> None:
     ],
 )
 def test_settings_that_cannot_be_used_are_named(part: Import, name: str, text: str) -> None:
-    with pytest.raises(part("api.utils").StartError, match=name):
+    with pytest.raises(part("api.start").StartError, match=name):
         part("api.settings").Settings.read({name: text})
 
 

@@ -9,10 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from api.utils import StartError
+from api.start import RESTORE, StartError
 
 FORMAT = 1
-RESTORE = "`make check` tells which files are not as they were exported: restore them, or serve another version."
 #: Members that the service reads, and the types that they may have.
 _MEMBERS: dict[str, tuple[type, ...]] = {
     "name": (str,),

@@ -19,7 +19,7 @@ from monitoring.performance import Labelled
 from api.model import Model, Outputs
 from api.problems import FieldError
 from api.schemas import check_count, refuse, unusable
-from api.utils import StartError
+from api.start import StartError
 
 Status = Literal["accepted", "duplicate", "conflict", "unknown", "expired"]
 RATINGS = (1, 5)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from api.utils import StartError
+from api.start import StartError
 
 CHECK_INTERVAL_S = 1.0
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -92,7 +92,9 @@ class Keys:
             self._stamp = stamp
             found = _read(self._file)
             if self._of_file and not found:
-                raise StartError("MODEL_API_KEY_FILE holds no hash any more. Write those that may call, or stop the service.")
+                raise StartError(
+                    "MODEL_API_KEY_FILE holds no hash any more. Write those that may call, or stop the service."
+                )
             self._of_file = found
             _log.info("the keys were read again", extra={"fields": {"n_keys": len(self._hashes)}})
         except StartError as error:

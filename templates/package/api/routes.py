@@ -24,7 +24,7 @@ from api.model import Model
 from api.predictions import Predicted, Predictions, check_media_type
 from api.problems import JSON, Problem
 from api.serving import Serving
-from api.utils import StartError
+from api.start import StartError
 
 #: What a single feedback that was not taken is answered with.
 REFUSALS = {"unknown": "unknown-prediction", "expired": "expired-prediction", "conflict": "conflicting-feedback"}

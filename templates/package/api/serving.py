@@ -17,7 +17,7 @@ from typing import Literal
 
 from api.config import other_versions
 from api.model import Model, SelfTest
-from api.utils import StartError
+from api.start import StartError
 
 POINTER, VERSIONS, ROUTING, HISTORY = "current", "versions", "routing.json", "history.jsonl"
 Role = Literal["champion", "challenger"]
