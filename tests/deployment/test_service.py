@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -12,6 +13,7 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -1111,6 +1113,35 @@ def test_feedback_becomes_performance_money_and_content(with_config: Callable[..
     monitoring = service.call("/v1/monitoring")[1]
     assert monitoring["performance"]["measured"]["scores"]["accuracy"]["value"] == 0.75
     assert monitoring["performance"]["reference"] == {"roc_auc": 0.75, "accuracy": 0.9}
+
+
+def test_feedback_that_cannot_be_kept_may_be_sent_again(with_config: Callable[..., Service], tmp_path: Path) -> None:
+    path = tmp_path / "feedback.db"
+    service = with_config(MODEL_FEEDBACK_DB=str(path))
+
+    def predict() -> Any:
+        return service.call("/v1/predict", {"rows": [EXAMPLE, EXAMPLE], "prediction_ids": True})[1]
+
+    ids = [p["prediction_id"] for p in predict()["predictions"]]
+    said = {"feedback": [{"prediction_id": id_, "y_true": True} for id_ in ids]}
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for action in ("UPDATE", "INSERT"):
+            # The second row only: of the first nothing may stay, either
+            other.execute(
+                f"CREATE TRIGGER no_{action} BEFORE {action} ON predictions WHEN NEW.seq % 2 = 0 OR NEW.seq = -1 "
+                "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+            )
+        status, problem, headers = service.call("/v1/feedback", said)
+        assert (status, problem["type"], headers["retry-after"]) == (503, "docs/api_guide.md#feedback-not-kept", "30")
+        [warning] = predict()["warnings"]
+        assert warning["code"] == "not_kept"
+        other.executescript("DROP TRIGGER no_UPDATE; DROP TRIGGER no_INSERT")
+    assert service.call("/v1/feedback", said)[1]["statuses"] == ["accepted", "accepted"]
+    errors = [line for line in map(json.loads, service.log.read_text().splitlines()) if line["level"] == "ERROR"]
+    assert [(line["message"], line["reason"]) for line in errors] == [
+        ("feedback is not kept", "database or disk is full"),
+        ("predictions are not kept", "database or disk is full"),
+    ]
 
 
 def test_nothing_is_counted_that_nobody_configured(service: Service) -> None:

@@ -188,8 +188,14 @@ def test_a_file_survives_a_restart_and_may_be_shared(part: Import, tmp_path: Pat
     assert rows.bounds.tolist() == [[1.0, 2.0]]
     other.close()
     Path(path).write_bytes(b"something else, and long enough not to be taken for an empty file" * 20)
-    with pytest.raises(part("api.start").StartError, match="MODEL_FEEDBACK_DB"):
+    with pytest.raises(
+        part("api.start").StartError, match=r"MODEL_FEEDBACK_DB, .*, cannot be used \(file is not a data"
+    ):
         store_of(part, clock, path)
+    for nowhere in (tmp_path / "no folder" / "feedback.db", tmp_path):
+        with pytest.raises(part("api.start").StartError) as refused:
+            store_of(part, clock, str(nowhere))
+        assert f"MODEL_FEEDBACK_DB, {nowhere}, cannot be used (unable to open database file)" in str(refused.value)
 
 
 def test_keys_change_with_their_file(part: Import, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,9 @@ from api.start import StartError
 
 #: What a single feedback that was not taken is answered with.
 REFUSALS = {"unknown": "unknown-prediction", "expired": "expired-prediction", "conflict": "conflicting-feedback"}
+#: Of what could not be kept: somebody has to make room first.
+TRY_AGAIN = {"Retry-After": "30"}
+_log = logging.getLogger("service")
 
 
 class Text(PathConvertor):
@@ -88,7 +93,11 @@ def _answer(found: Predicted, request: Request, *, is_split: bool) -> dict[str, 
 
 
 def _receive(said: list[Feedback], store: FeedbackStore, monitor: Monitor) -> list[Receipt]:
-    receipts = store.receive(said)
+    try:
+        receipts = store.receive(said)
+    except sqlite3.Error as error:
+        _log.error("feedback is not kept", extra={"fields": {"error": type(error).__name__, "reason": str(error)}})
+        raise Problem("feedback-not-kept", headers=TRY_AGAIN) from None
     for receipt in receipts:
         monitor.observe_feedback(receipt.status, receipt.code, receipt.value, receipt.news)
     return receipts
