@@ -498,6 +498,11 @@ def with_member(**change: Any) -> Callable[[Path], None]:
         (with_member(limits={**base_config()["limits"], "max_rows": "many"}), '"limits.max_rows" must be a whole'),
         (with_member(columns=[{"name": "x"}]), '"columns[0]" must hold'),
         (with_member(self_test={}), '"self_test" must hold'),
+        (with_member(drift=None), '"drift" must be an object. Got null instead'),
+        (
+            with_member(columns=[{**classifier_config()["columns"][0], "kind": "texty"}]),
+            '"columns[0].kind" must be one of',
+        ),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(
@@ -544,7 +549,8 @@ def test_an_address_that_cannot_be_listened_on_is_said_in_one_line(package: Path
 def test_the_first_line_of_the_log_says_what_starts(with_config: Callable[..., Service]) -> None:
     service = with_config(MODEL_API_KEY_HASHES="", MODEL_ALLOW_ANONYMOUS="1")
     lines = [json.loads(line) for line in service.log.read_text().splitlines()]
-    about, warning, versions = lines[:3]
+    about, warning, unchecked, versions = lines[:4]
+    assert (unchecked["level"], "model_sha256" in unchecked["message"]) == ("WARNING", True)
     assert (about["level"], about["name"], about["version"]) == ("INFO", "tiny", "1.2.3")
     assert (about["created"], about["n_keys"], about["n_threads"]) == (None, 0, 1)
     assert (warning["level"], "everybody" in warning["message"]) == ("WARNING", True)

@@ -116,6 +116,8 @@ def _say_what_starts(root: Path, serving: Serving, keys: Keys) -> None:
     _log.info("the service starts", extra={"fields": fields})
     if keys.admits_everybody:
         _log.warning("everybody may call: MODEL_ALLOW_ANONYMOUS is 1 and no key is known")
+    if config.get("model_sha256") is None:
+        _log.warning("model.onnx may be any: config.json names no model_sha256 that it could be compared with")
     others = other_versions(root)
     if others:
         versions = {name: {"wanted": wanted, "installed": here} for name, (wanted, here) in others.items()}

@@ -19,14 +19,13 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from api import adapters, openapi, schemas
-from api.config import RESTORE
 from api.feedback import Feedback, FeedbackStore, Receipt, read_feedback
 from api.gate import read_body
 from api.model import Model
 from api.predictions import Predicted, Predictions, check_media_type
 from api.problems import JSON, Problem
 from api.serving import Serving
-from api.start import StartError
+from api.start import RESTORE, StartError
 
 #: What a single feedback that was not taken is answered with.
 REFUSALS = {"unknown": "unknown-prediction", "expired": "expired-prediction", "conflict": "conflicting-feedback"}
