@@ -14,6 +14,7 @@ swaps, or tries it, without a request being refused.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -287,6 +288,15 @@ class Registry:
         folder = self.folder / VERSIONS
         if source.resolve().parent == folder.resolve() and source.name in self.versions:
             return source.name
+        try:
+            return self._copy(source, folder)
+        except OSError as error:
+            raise PackageError(
+                f"{source} cannot be copied into {self.folder}: {_reason_of(error)}. The registry is as it was; what "
+                "serves goes on serving."
+            ) from error
+
+    def _copy(self, source: Path, folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
         try:
@@ -318,8 +328,14 @@ class Registry:
             )
 
     def _switch(self, action: Action, version: str, before: str | None, reason: str) -> Event:
-        event = self._record(action, version, before, reason)
-        self._write(POINTER, version + "\n")
+        # What takes room comes first: a full disk leaves neither a step that was not taken nor one that is not recorded
+        scratch = self._prepare(POINTER, version + "\n")
+        try:
+            event = self._record(action, version, before, reason)
+        except BaseException:
+            scratch.unlink()
+            raise
+        scratch.replace(self.folder / POINTER)
         return event
 
     def _set_trial(self, trial: Trial | None) -> None:
@@ -327,23 +343,33 @@ class Registry:
             (self.folder / ROUTING).unlink(missing_ok=True)
             return
         content = {"challenger": trial.version, "mode": trial.mode, "share": trial.share}
-        self._write(ROUTING, json.dumps(content) + "\n")
+        self._prepare(ROUTING, json.dumps(content) + "\n").replace(self.folder / ROUTING)
 
     def _record(self, action: Action, version: str, before: str | None, reason: str) -> Event:
         event = Event(action, version, before, datetime.now(UTC).isoformat(timespec="seconds"), reason)
-        with (self.folder / HISTORY).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(vars(event)) + "\n")
+        path, line = self.folder / HISTORY, (json.dumps(vars(event)) + "\n").encode()
+        with path.open("ab", buffering=0) as lines:
+            size = lines.seek(0, os.SEEK_END)
+            # A full disk may take a part of it; half a line could not be read again
+            if lines.write(line) < len(line):
+                lines.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return event
 
-    def _write(self, name: str, content: str) -> None:
-        """Replace a file whole: whoever reads it sees the old content or the new one."""
-        handle, scratch = tempfile.mkstemp(dir=self.folder, prefix=f".{name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, self.folder / name)
+    def _prepare(self, name: str, content: str) -> Path:
+        """A file that replaces another one whole: whoever reads that sees the old content or the new one."""
+        handle, path = tempfile.mkstemp(dir=self.folder, prefix=f".{name}-")
+        scratch = Path(path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.chmod(0o644)
+        except BaseException:
+            scratch.unlink()
+            raise
+        return scratch
 
 
 def identity(package: Path) -> str:
@@ -380,6 +406,17 @@ def changed_input(old: Path, new: Path) -> list[str]:
             if was != is_now and not (key == "is_used" and was):
                 words.append(f"{key} of column {name!r} was {was!r} and is {is_now!r}")
     return words
+
+
+def _reason_of(error: OSError) -> str:
+    """Why something could not be copied: of many files, the first."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list) and error.args[0]:
+        failed = error.args[0]
+        path, _, reason = failed[0]
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        # copytree has the text of each error, which repeats both paths after its reason
+        return f"{Path(path).name}{more}: {str(reason).split(':')[0]}"
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
 
 
 def _check_undamaged(source: Path) -> None:

@@ -375,6 +375,17 @@ def test_a_cell_that_cannot_be_read_is_named_and_not_repeated(
     assert "secret" not in service.log.read_text()
 
 
+def test_a_whole_number_of_hundreds_of_digits_is_refused_as_the_guide_says(package: Path, service: Service) -> None:
+    guide = " ".join((package / "docs/api_guide.md").read_text().split())
+    assert "whole number beyond the doubles (from 1.8e308) that is written out in digits is refused (422" in guide
+    for digits, status in (("1" * 308, 200), ("2" * 309, 422), ("9" * 400, 422), ("1e999", 200)):
+        body = json.dumps({"rows": [{**EXAMPLE, NAME: -12345}]}).replace("-12345", digits)
+        found, answer, _ = service.call("/v1/predict", body.encode())
+        assert found == status, digits
+        if status == 422:
+            assert [(e["code"], e["column"]) for e in answer["errors"]] == [("invalid_value", NAME)]
+
+
 def test_all_missing_columns_are_named_at_once(service: Service) -> None:
     status, problem, _ = service.call("/v1/predict", {"columns": {"city": ["Oslo"]}})
     assert status == 422
@@ -1412,8 +1423,9 @@ def test_a_version_that_clients_could_not_use_is_refused_and_the_log_says_why(re
     finally:
         stop(service)
     lines = [json.loads(line) for line in service.log.read_text().splitlines()]
-    reasons = [line["reason"] for line in lines if line["message"].startswith("a version is refused")]
-    assert len(reasons) == 3
+    refused = [line for line in lines if line["message"].startswith("a version is refused")]
+    reasons = [line["reason"] for line in refused]
+    assert [line["version"] for line in refused] == ["v3", "v4", "v9"]
     assert "self-test" in reasons[0]
     assert "columns" in reasons[1]
     assert "'v9'" in reasons[2]
@@ -1520,6 +1532,13 @@ def test_a_shadow_predicts_and_a_split_answers_its_share(registry: Path, tmp_pat
     reasons = [line["reason"] for line in lines if line["message"].startswith("a trial is refused")]
     assert len(reasons) == 3
     assert "self-test" in reasons[0]
+    told = [(line["message"], line["version"]) for line in lines if "trial" in line["message"]]
+    assert told == [
+        ("a version is on trial", "v2"),
+        ("a version is on trial", "v2"),
+        ("a trial has ended", "v2"),
+        *(("a trial is refused; the current version answers alone", version) for version in ("v3", "v4", "v9")),
+    ]
     assert not any("customer" in json.dumps(line) for line in lines)
 
 
