@@ -115,15 +115,15 @@ def _check_reference(place: str, reference: Any) -> Iterator[str]:
     if not isinstance(reference, dict) or reference.get("kind") not in ("numeric", "categorical"):
         yield _wrong(place, "an object whose kind is numeric or categorical", reference)
         return
-    counts = reference.get("counts")
+    counts: Any = reference.get("counts")
     if reference["kind"] == "numeric":
-        edges = reference.get("edges")
+        edges: Any = reference.get("edges")
         if not _is_list(edges, _is_number) or len(edges) < 2 or sorted(edges) != edges:
             yield _wrong(f"{place}.edges", "a list of two numbers or more, none smaller than the one before", edges)
             return
         n_counts, of_what = len(edges) + 2, "edges"
     else:
-        levels = reference.get("levels")
+        levels: Any = reference.get("levels")
         if not _is_texts(levels) or len(set(levels)) < len(levels):
             yield _wrong(f"{place}.levels", "a list of texts that differ", levels)
             return
