@@ -450,12 +450,14 @@ def _print_report(report: Report, is_verbose: bool) -> None:
     typer.echo(report.sentence)
     for kind, meaning in _KINDS.items():
         checks = [check for check in report.checks if check.kind == kind]
-        counts = {status: sum(c.status == status for c in checks) for status in ("ok", "wrong", "not checked")}
+        counts = {
+            status: sum(c.status == status for c in checks) for status in ("ok", "edited", "wrong", "not checked")
+        }
         if checks:
             typer.echo(f"\n{kind} ({meaning}): {', '.join(f'{n} {status}' for status, n in counts.items() if n)}")
         for check in checks:
-            if check.status == "wrong":
-                typer.echo(f"  wrong: {check.subject}: {check.reason}")
+            if check.status in ("wrong", "edited"):
+                typer.echo(f"  {check.status}: {check.subject}: {check.reason}")
         reasons = dict.fromkeys(c.reason for c in checks if c.status == "not checked")
         for reason in reasons:
             subjects = [c.subject for c in checks if c.status == "not checked" and c.reason == reason]

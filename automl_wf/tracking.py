@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl_wf.deployment.card import plain
-from automl_wf.deployment.manifest import compare
+from automl_wf.deployment.manifest import find_damages
 from automl_wf.deployment.render import template_root
 from automl_wf.deployment.subject import installed_version
 from automl_wf.exceptions import InvalidParameter, MissingDependency, PackageError
@@ -271,7 +271,7 @@ def _package(model: Any, package: str | Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="automl_wf-") as scratch:
             yield Path(model.export(Path(scratch) / "package").path)
         return
-    differences = compare(Path(package))
+    differences = find_damages(Path(package))
     if differences:
         what = "; ".join(f"{d.file} {d.reason}" for d in differences[:3])
         raise PackageError(f"{package} is not a package as export wrote it: {what}. Export again.")

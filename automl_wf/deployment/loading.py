@@ -19,7 +19,7 @@ from automl_wf.core.compat import load_onnxruntime
 from automl_wf.core.frame import read_table
 from automl_wf.core.schema import Column, ColumnKind, Schema
 from automl_wf.core.table import Strings, Table
-from automl_wf.deployment.manifest import compare
+from automl_wf.deployment.manifest import find_damages
 from automl_wf.exceptions import PackageError
 
 
@@ -157,7 +157,7 @@ def load(path: str | os.PathLike[str], trained: bool = False) -> Any:
         A file is not as it was written; or the pickle was made by other versions of the libraries it needs.
     """
     folder = Path(path)
-    differences = compare(folder)
+    differences = find_damages(folder)
     if differences:
         what = "; ".join(f"{d.file} {d.reason}" for d in differences[:5])
         raise PackageError(f"{folder} is not the package that was written: {what}. Get an undamaged copy.")

@@ -26,7 +26,7 @@ from automl_wf.deployment.training_data import NO_DATA, FitAgain, TrainingData, 
 from automl_wf.exceptions import PackageError, UnknownCategoryWarning, WorkflowError
 
 Kind = Literal["file", "exact", "tolerance", "data", "once"]
-Status = Literal["ok", "wrong", "not checked"]
+Status = Literal["ok", "edited", "wrong", "not checked"]
 #: A timing or memory figure is wrong if it is measured again more than this many times larger or smaller: another
 #: machine may be faster, and one that was busy was seen to make the slowest twentieth of the rows 23 times slower.
 FACTOR = 100.0
@@ -52,8 +52,8 @@ class Check:
         The file or figure.
     kind : {"file", "exact", "tolerance", "data", "once"}
         How far it can be computed again.
-    status : {"ok", "wrong", "not checked"}
-        How it came out.
+    status : {"ok", "edited", "wrong", "not checked"}
+        How it came out; "edited": a setting of the deployment, which its operator may edit.
     reason : str
         In words.
     n_figures, n_records : int
@@ -122,7 +122,7 @@ class Report:
         return {"path": str(self.path), "ok": self.ok, "figures": self.figures, "checks": checks}
 
     def __str__(self) -> str:
-        counts = {s: sum(c.status == s for c in self.checks) for s in ("ok", "wrong", "not checked")}
+        counts = {s: sum(c.status == s for c in self.checks) for s in ("ok", "edited", "wrong", "not checked")}
         summary = ", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {self.sentence}"
         return "\n".join([f"{self.path}: {summary}", *(f"  {c}" for c in self.checks if c.status != "ok")])
 
@@ -171,7 +171,8 @@ def _has_graph(folder: Path) -> bool:
 def _check_files(folder: Path) -> Iterator[Check]:
     differences = compare(folder)
     for difference in differences:
-        yield Check("manifest", difference.file, "file", "wrong", difference.reason)
+        status: Status = "edited" if difference.is_edit else "wrong"
+        yield Check("manifest", difference.file, "file", status, difference.reason)
     told = {d.file for d in differences}
     for name in files_of(folder):
         if name not in told:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,39 @@ def test_what_may_not_be_promoted(champion: Path, challenger: Path, tmp_path: Pa
     with pytest.raises(PackageError, match="other bytes"):
         registry.promote(challenger, force="I know better")
     assert sorted(p.relative_to(registry.folder) for p in registry.folder.rglob("*")) == before
+
+
+def test_a_full_disk_is_one_line_and_changes_nothing(
+    champion: Path, challenger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(tmp_path / "registry")
+    registry.promote(champion)
+
+    def content() -> dict[str, bytes]:
+        return {str(p): p.read_bytes() for p in registry.folder.rglob("*") if p.is_file()}
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[-1]))
+
+    before = content()
+    for name in ("copyfile", "copytree"):
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, name, full)
+            with pytest.raises(PackageError) as failed:
+                registry.promote(challenger, force="now")
+        said = str(failed.value)
+        assert said.startswith(f"{challenger} cannot be copied into {registry.folder}: ")
+        assert "No space left on device" in said
+        assert len(said) < 400 + len(str(tmp_path))
+        assert content() == before
+    for name in ("_record", "_prepare"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Registry, name, full)
+            with pytest.raises(OSError, match="No space left"):
+                registry.promote(challenger, force="now")
+        kept = {path: data for path, data in content().items() if path in before}
+        assert (kept, registry.current, len(registry.history)) == (before, "v1", 1)
+    assert not list(registry.folder.glob(".current-*"))
 
 
 def test_a_damaged_version_is_not_gone_back_to(champion: Path, challenger: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from monitoring.performance import Labelled
 from api.model import Model, Outputs
 from api.problems import FieldError
 from api.schemas import check_count, refuse, unusable
-from api.utils import StartError
+from api.start import StartError
 
 Status = Literal["accepted", "duplicate", "conflict", "unknown", "expired"]
 RATINGS = (1, 5)
@@ -109,13 +109,18 @@ class FeedbackStore:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
             if found not in (0, _FORMAT):
-                raise StartError(f"MODEL_FEEDBACK_DB is of format {found}, expected {_FORMAT}: give another file.")
+                raise StartError(
+                    f"MODEL_FEEDBACK_DB, {path}, is of format {found}, expected {_FORMAT}: give another file."
+                )
             # A crash may cost the last moments' predictions, never the file
             self._db.executescript(
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA user_version={_FORMAT}; {_SCHEMA}"
             )
         except sqlite3.Error as error:
-            raise StartError(f"MODEL_FEEDBACK_DB cannot be used: {type(error).__name__}.") from None
+            raise StartError(
+                f"MODEL_FEEDBACK_DB, {path}, cannot be used ({error}). Give a file and a folder that may "
+                "be written, or no file: then predictions wait in memory."
+            ) from None
 
     def remember(self, outputs: Outputs, version: str) -> list[str]:
         """Keep the predictions of one request; returns an id for each."""
@@ -134,7 +139,13 @@ class FeedbackStore:
         return ids
 
     def receive(self, all_feedback: Sequence[Feedback]) -> list[Receipt]:
-        """Take what is said of predictions; one receipt for each, in the same order."""
+        """Take what is said of predictions; one receipt for each, in the same order.
+
+        Raises
+        ------
+        sqlite3.Error
+            It cannot be kept: nothing of it was taken.
+        """
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             return [self._receive(feedback) for feedback in all_feedback]

@@ -16,8 +16,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from api.coerce import coerce
-from api.config import RESTORE, read_config, read_graph
-from api.utils import StartError
+from api.config import read_config, read_graph
+from api.start import RESTORE, StartError
 
 Values = dict[str, NDArray[Any]]
 _NUMBERS = frozenset({int, float, bool, type(None)})

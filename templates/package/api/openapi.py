@@ -211,7 +211,8 @@ def predict(config: Mapping[str, Any]) -> Operation:
 def feedback(config: Mapping[str, Any]) -> Operation:
     """POST /v1/feedback."""
     answer = {"request_id": REQUEST_ID, "accepted": 1, "statuses": ["accepted"]}
-    codes = (*_OF_BODIES, "overloaded", "unknown-prediction", "conflicting-feedback", "expired-prediction")
+    of_feedback = ("unknown-prediction", "conflicting-feedback", "expired-prediction", "feedback-not-kept")
+    codes = (*_OF_BODIES, "overloaded", *of_feedback)
     operation = answers(answer, "/v1/feedback", config, *codes)
     return takes(example_feedback(config), operation, "FeedbackRequest")
 

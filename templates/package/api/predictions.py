@@ -207,7 +207,9 @@ class Predictions:
         try:
             found.ids = self._store.remember(found.outputs, found.model.config["version"])
         except sqlite3.Error as error:
-            _log.error("predictions are not kept", extra={"fields": {"error": type(error).__name__}})
+            _log.error(
+                "predictions are not kept", extra={"fields": {"error": type(error).__name__, "reason": str(error)}}
+            )
             detail = "The predictions could not be kept: they have no ids, and no feedback can be given."
             found.warnings.append({"code": "not_kept", "detail": detail})
 

@@ -26,6 +26,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "invalid-input": (422, "Some input cannot be used", "See errors for the rows and columns concerned."),
     "internal-error": (500, "The service failed", "Quote request_id to the operator of the service."),
     "overloaded": (503, "Too many requests at a time", "Wait as long as Retry-After says, then try again."),
+    "feedback-not-kept": (503, "The feedback could not be kept", "Nothing was taken. Send it again after Retry-After."),
     "not-ready": (503, "The service is not ready", "Nothing is predicted: the self-test fails. See the service's log."),
 }
 #: Beginnings of addresses that are there only if MODEL_ADAPTERS names their protocol.
