@@ -127,6 +127,7 @@ def fit(
     table = read_file(data)
     aside = list(filter(None, [group_column, weight_column, *(drop or ())]))
     _check_columns(data, table, [target, *aside])
+    n_read = len(table)
     table = _with_target(data, table, target, drop_missing_target)
     say = _silent if quiet else _say
     if not time_budget and n_iter is None:
@@ -143,6 +144,12 @@ def fit(
         verbose=0 if quiet else 1,
     )
     model._next_call = "" if export is not None else "automl-wf fit … --export model_package"
+    model._taken_from = {
+        "has_rows_without_target": len(table) < n_read,
+        "group_column": group_column,
+        "weight_column": weight_column,
+        "drop": drop or [],
+    }
     model.fit(
         table.drop(columns=list({target, *aside})),
         table[target],
