@@ -257,7 +257,8 @@ def rollback(
     """End the trial if there is one, else go back to the version before; a running service changes over by itself."""
     from automl_wf.deployment.registry import Registry
 
-    _print_event(Registry(registry).rollback(reason), as_json)
+    versions = Registry(registry)
+    _print_event(versions.rollback(reason), as_json, versions.way_back)
 
 
 @app.command()
@@ -400,13 +401,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _print_event(event: Event, as_json: bool) -> None:
+def _print_event(event: Event, as_json: bool, way_back: str | None = None) -> None:
+    """What was done; after a rollback also what the next one would serve."""
     if as_json:
         _print_json(vars(event))
     elif event.action in ("shadow", "split"):
         typer.echo(f"{event.version} is on trial beside {event.before} ({event.action}; {event.reason})")
     elif event.action == "end":
         typer.echo(f"{event.version} serves alone, {event.before} is no longer on trial ({event.reason})")
+    elif event.action == "rollback":
+        further = (
+            f"a further rollback would serve {way_back}" if way_back else "there is no version to go back to further"
+        )
+        typer.echo(f"{event.version} serves, {event.before} was serving ({event.reason}); {further}")
     else:
         typer.echo(f"{event.version} serves, {event.before or 'nothing'} before ({event.reason})")
 

@@ -313,9 +313,13 @@ def test_from_one_version_to_the_next_and_back(run: Any, exported: Path, table: 
     assert compared.out.startswith("undecided: ROC AUC")
     refused = run("promote", exported, "--registry", registry, "--decision", decision)
     assert refused.status == cli.UNUSABLE
-    assert "'undecided', because of: score" in refused.err
+    assert "is the same package as v1, which serves already: there is nothing to promote" in refused.err
     assert f"rows_are_new: they are the rows that {registry}" in compared.out
-    assert run("promote", exported, "--registry", registry, "--force", "a test").out.startswith("v2 serves, v1 before")
+    for version, before in (("v2", "v1"), ("v3", "v2")):
+        forced = run("promote", exported, "--registry", registry, "--force", "a test")
+        assert forced.out == f"{version} serves, {before} before (forced: a test; the same package as {before})\n"
+    went_back = run("rollback", "--registry", registry)
+    assert went_back.out == "v2 serves, v3 was serving (asked for); a further rollback would serve v1\n"
     went_back = json.loads(run("rollback", "--registry", registry, "--reason", "slow", "--json").out)
     assert (went_back["version"], went_back["before"], went_back["reason"]) == ("v1", "v2", "slow")
     again = json.loads(run("promote", exported, "--registry", registry, "--force", "a test", "--json").out)

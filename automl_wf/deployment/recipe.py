@@ -27,9 +27,9 @@ def recipe(facts: Facts) -> dict[str, Any] | None:
     -------
     dict or None
         "estimator"; "arguments" by name and "target", as Python writes them; "is_table" (whether X was one with names);
-        "options" of `automl-wf fit`, name and quoted value, or None where a shell cannot say it; "taken_from" the table,
-        as Python writes it: "has_rows_without_target", columns "groups", "sample_weight" and "drop" (or None). None: it
-        is not recorded how fit was called.
+        "taken_from", how the table was taken apart: "has_rows_without_target", and "groups", "sample_weight" and "drop"
+        as Python writes these columns, or None; "options" of `automl-wf fit`, name and quoted value, or None where a
+        shell cannot say it. None: it is not recorded how fit was called.
     """
     call, parameters = facts["call"], facts["parameters"]
     if not call:

@@ -109,9 +109,9 @@ def test_what_the_card_says_makes_the_model_again_from_a_table_with_gaps(
     table.loc[::10, "price"] = np.nan
     table.to_csv(tmp_path / "TABLE.csv", index=False)
     monkeypatch.chdir(tmp_path)
-    asked = ["fit", "TABLE.csv", "--target", "price", "--drop-missing-target", "--drop", "row", "--group-column", "home",
-             "--estimators", "ridge", "--n-iter", "2", "--time-budget", "0", "--random-state", "3", "--quiet",
-             "--export", "made"]  # fmt: skip
+    asked = ["fit", "TABLE.csv", "--target", "price", "--drop-missing-target", "--drop", "row",
+             "--group-column", "home", "--estimators", "ridge", "--n-iter", "2", "--time-budget", "0",
+             "--random-state", "3", "--quiet", "--export", "made"]  # fmt: skip
     assert CliRunner().invoke(app, asked).exit_code == 0
     card = (tmp_path / "made/docs/model_card.md").read_text(encoding="utf-8")
     (tmp_path / "made").rename(tmp_path / "first")
@@ -125,7 +125,11 @@ def test_what_the_card_says_makes_the_model_again_from_a_table_with_gaps(
     assert CliRunner().invoke(app, shlex.split(said)).exit_code == 0
     again = joblib.load(tmp_path / "price/model/model.pkl")
     np.testing.assert_array_equal(again.predict(inputs), expected)
-    assert "--drop-missing-target" in (tmp_path / "first/report.html").read_text(encoding="utf-8")
+    names["model"]._taken_from = {"has_rows_without_target": True, "group_column": "home", "drop": ["row"]}
+    report = names["model"].report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "--drop-missing-target</span>" in report
+    assert "table.dropna(subset=[&#39;price&#39;], ignore_index=True)" in report
+    assert "X = table.drop(columns=[&#39;home&#39;, &#39;row&#39;])" in report
 
 
 def test_without_a_call_there_is_no_recipe() -> None:
