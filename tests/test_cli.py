@@ -324,7 +324,9 @@ def test_from_one_version_to_the_next_and_back(run: Any, exported: Path, table: 
     assert (went_back["version"], went_back["before"], went_back["reason"]) == ("v1", "v2", "slow")
     again = json.loads(run("promote", exported, "--registry", registry, "--force", "a test", "--json").out)
     assert (again["action"], again["before"]) == ("promote", "v1")
-    assert run("rollback", "--registry", registry).out == f"v1 serves, {again['version']} before (asked for)\n"
+    assert run("rollback", "--registry", registry).out == (
+        f"v1 serves, {again['version']} was serving (asked for); there is no version to go back to further\n"
+    )
     assert run("rollback", "--registry", registry).status == cli.UNUSABLE
     tried = run("promote", exported, "--registry", registry, "--shadow")
     assert tried.out == "v4 is on trial beside v1 (shadow; answers nobody)\n"
