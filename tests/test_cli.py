@@ -329,10 +329,10 @@ def test_from_one_version_to_the_next_and_back(run: Any, exported: Path, table: 
     )
     assert run("rollback", "--registry", registry).status == cli.UNUSABLE
     tried = run("promote", exported, "--registry", registry, "--shadow")
-    assert tried.out == "v4 is on trial beside v1 (shadow; answers nobody)\n"
+    assert tried.out == "v5 is on trial beside v1 (shadow; answers nobody)\n"
     assert run("promote", exported, "--registry", registry, "--shadow", "--share", 0.1).status == cli.UNUSABLE
     split = run("promote", exported, "--registry", registry, "--share", 0.1, "--decision", decision)
-    assert split.out.startswith("v5 is on trial beside v1 (split; ROC AUC")
-    assert run("rollback", "--registry", registry).out == "v1 serves alone, v5 is no longer on trial (asked for)\n"
+    assert split.out.startswith("v6 is on trial beside v1 (split; ROC AUC")
+    assert run("rollback", "--registry", registry).out == "v1 serves alone, v6 is no longer on trial (asked for)\n"
     as_json = run("compare", registry, exported, "--data", table, "--json")
     assert json.loads(as_json.out)["verdict"] == "undecided"
