@@ -127,6 +127,7 @@ def fit(
     table = read_file(data)
     aside = list(filter(None, [group_column, weight_column, *(drop or ())]))
     _check_columns(data, table, [target, *aside])
+    n_read = len(table)
     table = _with_target(data, table, target, drop_missing_target)
     say = _silent if quiet else _say
     if not time_budget and n_iter is None:
@@ -143,6 +144,12 @@ def fit(
         verbose=0 if quiet else 1,
     )
     model._next_call = "" if export is not None else "automl-wf fit … --export model_package"
+    model._taken_from = {
+        "has_rows_without_target": len(table) < n_read,
+        "group_column": group_column,
+        "weight_column": weight_column,
+        "drop": drop or [],
+    }
     model.fit(
         table.drop(columns=list({target, *aside})),
         table[target],
@@ -250,7 +257,8 @@ def rollback(
     """End the trial if there is one, else go back to the version before; a running service changes over by itself."""
     from automl_wf.deployment.registry import Registry
 
-    _print_event(Registry(registry).rollback(reason), as_json)
+    versions = Registry(registry)
+    _print_event(versions.rollback(reason), as_json, versions.way_back)
 
 
 @app.command()
@@ -393,13 +401,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _print_event(event: Event, as_json: bool) -> None:
+def _print_event(event: Event, as_json: bool, way_back: str | None = None) -> None:
+    """What was done; after a rollback also what the next one would serve."""
     if as_json:
         _print_json(vars(event))
     elif event.action in ("shadow", "split"):
         typer.echo(f"{event.version} is on trial beside {event.before} ({event.action}; {event.reason})")
     elif event.action == "end":
         typer.echo(f"{event.version} serves alone, {event.before} is no longer on trial ({event.reason})")
+    elif event.action == "rollback":
+        further = (
+            f"a further rollback would serve {way_back}" if way_back else "there is no version to go back to further"
+        )
+        typer.echo(f"{event.version} serves, {event.before} was serving ({event.reason}); {further}")
     else:
         typer.echo(f"{event.version} serves, {event.before or 'nothing'} before ({event.reason})")
 

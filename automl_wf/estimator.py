@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -187,6 +188,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     _fixed_task: ClassVar[str | None] = None
     #: What the summary of a fit advises; the command line has calls of its own.
     _next_call = "model.leaderboard_, model.evaluate(X_test, y_test), model.export('model_package')"
+    #: How X, y and the rest were taken out of one table, where that is known: see `Subject.call`.
+    _taken_from: Mapping[str, Any] = MappingProxyType({})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "task": [StrOptions({"auto", "classification", "regression", "ranking"})],
         "scoring": [str, callable, None],

@@ -45,6 +45,7 @@ from automl_wf.core.frame import learn_schema, take_rows
 from automl_wf.core.metrics import Scoring
 from automl_wf.core.partitions import PartitionedTable, is_partitioned
 from automl_wf.core.progress import Progress
+from automl_wf.core.row_sketch import RowSketch
 from automl_wf.core.schema import ColumnKind
 from automl_wf.core.spread import Workers, at_home
 from automl_wf.core.table import Table
@@ -760,6 +761,7 @@ class WorkflowStages:
             "blend_weights": tuning.choice.weights,
             "weight": _take(rows.weight, held_out),
             "group": _take(rows.group, held_out),
+            **RowSketch.of(data.table.cells, self.seed).arrays,
         }
         return {
             "evidence": {k: v for k, v in evidence.items() if v is not None},

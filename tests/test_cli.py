@@ -313,20 +313,26 @@ def test_from_one_version_to_the_next_and_back(run: Any, exported: Path, table: 
     assert compared.out.startswith("undecided: ROC AUC")
     refused = run("promote", exported, "--registry", registry, "--decision", decision)
     assert refused.status == cli.UNUSABLE
-    assert "'undecided', because of: score" in refused.err
+    assert "is the same package as v1, which serves already: there is nothing to promote" in refused.err
     assert f"rows_are_new: they are the rows that {registry}" in compared.out
-    assert run("promote", exported, "--registry", registry, "--force", "a test").out.startswith("v2 serves, v1 before")
+    for version, before in (("v2", "v1"), ("v3", "v2")):
+        forced = run("promote", exported, "--registry", registry, "--force", "a test")
+        assert forced.out == f"{version} serves, {before} before (forced: a test; the same package as {before})\n"
+    went_back = run("rollback", "--registry", registry)
+    assert went_back.out == "v2 serves, v3 was serving (asked for); a further rollback would serve v1\n"
     went_back = json.loads(run("rollback", "--registry", registry, "--reason", "slow", "--json").out)
     assert (went_back["version"], went_back["before"], went_back["reason"]) == ("v1", "v2", "slow")
     again = json.loads(run("promote", exported, "--registry", registry, "--force", "a test", "--json").out)
     assert (again["action"], again["before"]) == ("promote", "v1")
-    assert run("rollback", "--registry", registry).out == f"v1 serves, {again['version']} before (asked for)\n"
+    assert run("rollback", "--registry", registry).out == (
+        f"v1 serves, {again['version']} was serving (asked for); there is no version to go back to further\n"
+    )
     assert run("rollback", "--registry", registry).status == cli.UNUSABLE
     tried = run("promote", exported, "--registry", registry, "--shadow")
-    assert tried.out == "v4 is on trial beside v1 (shadow; answers nobody)\n"
+    assert tried.out == "v5 is on trial beside v1 (shadow; answers nobody)\n"
     assert run("promote", exported, "--registry", registry, "--shadow", "--share", 0.1).status == cli.UNUSABLE
     split = run("promote", exported, "--registry", registry, "--share", 0.1, "--decision", decision)
-    assert split.out.startswith("v5 is on trial beside v1 (split; ROC AUC")
-    assert run("rollback", "--registry", registry).out == "v1 serves alone, v5 is no longer on trial (asked for)\n"
+    assert split.out.startswith("v6 is on trial beside v1 (split; ROC AUC")
+    assert run("rollback", "--registry", registry).out == "v1 serves alone, v6 is no longer on trial (asked for)\n"
     as_json = run("compare", registry, exported, "--data", table, "--json")
     assert json.loads(as_json.out)["verdict"] == "undecided"

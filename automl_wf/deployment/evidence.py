@@ -22,6 +22,7 @@ from automl_wf.core.compat import one_blas_thread
 from automl_wf.core.costs import Costs, DecisionRule
 from automl_wf.core.fingerprint import types_fingerprint
 from automl_wf.core.metrics import Scoring, resolve_scoring, scoring_names
+from automl_wf.core.row_sketch import RowSketch
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.card import (
@@ -100,6 +101,11 @@ class Evidence:
         known = np.isfinite(arrays["prediction"].reshape(len(arrays["y"]), -1)).all(axis=1)
         per_row = ("y", "prediction", "baseline", "fold", "row", "weight", "group")
         return {name: arrays[name][known] for name in per_row if name in arrays}
+
+    @cached_property
+    def row_sketch(self) -> RowSketch | None:
+        """Hashes of the rows that were fitted on; None: none were kept."""
+        return RowSketch.from_arrays(self.arrays, self.facts["seed"] or 0)
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -391,6 +397,7 @@ FIGURES: dict[str, Callable[[Evidence, Mapping[str, Any]], Any]] = {
     "prediction_intervals": _prediction_intervals,
     "weights": lambda e, _: positive(e.weights),
     "arrays": lambda e, _: sorted(e.arrays),
+    "row_hashes": lambda e, _: None if e.row_sketch is None else e.row_sketch.to_dict(),
     "config": lambda e, recipe: e.config[recipe["key"]],
     "n_scored": lambda e, _: len(e.scored["y"]),
     "n_folds": lambda e, _: len(np.unique(e.scored["fold"])),

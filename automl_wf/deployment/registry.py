@@ -181,7 +181,14 @@ class Registry:
         reason = "first version"
         if before is not None:
             self._check_input(source)
+            is_same = identity(source) == identity(self.path())
+            if is_same and force is None:
+                raise PackageError(
+                    f"{source} is the same package as {before}, which serves already: there is nothing to promote. "
+                    "Give a reason (--force 'the reason') to serve it under a further version all the same."
+                )
             reason = _check_decision(decision, self.path(), source) if force is None else f"forced: {force}"
+            reason += f"; the same package as {before}" if is_same else ""
         version = self._add(source)
         if version == before:
             raise PackageError(f"{version} serves already.")
@@ -248,6 +255,12 @@ class Registry:
         self._set_trial(trial)
         return event
 
+    @property
+    def way_back(self) -> str | None:
+        """The version that served before the current one was promoted: a rollback without a trial serves it."""
+        now = self.current
+        return next((e.before for e in reversed(self.history) if e.action == "promote" and e.version == now), None)
+
     def rollback(self, reason: str = "") -> Event:
         """Undo the last step: end the trial if there is one, else make the version current that served before.
 
@@ -273,7 +286,7 @@ class Registry:
             event = self._record("end", now, trial.version, reason or "asked for")
             self._set_trial(None)
             return event
-        before = next((e.before for e in reversed(self.history) if e.action == "promote" and e.version == now), None)
+        before = self.way_back
         if now is None or before is None:
             raise PackageError(
                 f"{self.folder} has no version before {now or 'the first'}: there is nothing to go back to."

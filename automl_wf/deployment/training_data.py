@@ -16,6 +16,7 @@ from automl_wf.core.business import take_columns
 from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.fingerprint import fingerprint, fingerprint_in_any_order, target_fingerprint
 from automl_wf.core.frame import learn_schema, read_file, read_table
+from automl_wf.core.row_sketch import RowSketch
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.data_preparation import arrange_rows
@@ -315,6 +316,7 @@ FIGURES: dict[str, Callable[[TrainingData, Mapping[str, Any]], Any]] = {
     "fingerprint": lambda data, _: fingerprint(data.table.cells),
     "fingerprint_any_order": lambda data, _: fingerprint_in_any_order(data.table.cells),
     "fingerprint_target": _target,
+    "fingerprint_row_hashes": lambda data, _: RowSketch.of(data.table.cells, data.evidence.facts["seed"] or 0).sha256,
     "n_rows": lambda data, _: data.table.n_rows,
     "columns": _count_columns,
     "ranges": _ranges,

@@ -211,6 +211,54 @@ def test_equal_models_are_undecided(champion: Path, challenger: Path) -> None:
     assert json.loads(json.dumps(found.to_dict()))["format"] == 1
 
 
+def rows_gate(old: Path, new: Path, data: pd.DataFrame) -> Any:
+    return next(g for g in compare_packages(old, new, data).gates if g.name == "rows_are_new")
+
+
+def test_training_rows_among_the_given_are_noticed(champion: Path, challenger: Path, subject: Any) -> None:
+    trained_on = subject.reference.assign(answer=subject.reference_y)
+    new = rows_gate(champion, challenger, rows())
+    assert (new.status, new.reason) == (
+        "pass", f"{champion} was fitted on 0 % of them; {challenger} was fitted on 0 % of them"
+    )  # fmt: skip
+    part = rows_gate(champion, challenger, trained_on.head(25))
+    assert part.status == "undecided"
+    assert f"{champion} was fitted on 100 % of them: give rows that are new" in part.reason
+    some = rows_gate(champion, challenger, pd.concat([trained_on.head(20), rows(380)]))
+    assert some.status == "undecided"
+    assert f"{champion} was fitted on 5 % of them" in some.reason
+    assert rows_gate(champion, challenger, pd.concat([trained_on.head(2), rows(398)])).status == "pass"
+    whole = rows_gate(champion, challenger, trained_on.iloc[::-1])
+    assert whole.reason.startswith(f"they are the rows that {champion} was fitted on")
+
+
+def test_rows_that_equal_one_another_by_themselves_are_let_pass(champion: Path, challenger: Path, subject: Any) -> None:
+    """Where half of the training rows are not unique, half of new ones are expected to be among them."""
+    path = champion / "model/evidence.npz"
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    some = subject.reference.assign(answer=subject.reference_y).head(20)
+    assert rows_gate(champion, challenger, pd.concat([some, rows(30)])).status == "undecided"
+    counts = np.where(np.arange(40) < 20, 2, 1)
+    for folder in (champion, challenger):
+        np.savez_compressed(folder / "model/evidence.npz", **{**arrays, "row_count": counts.astype(np.uint32)})
+        write_manifest(folder)
+    gate = rows_gate(champion, challenger, pd.concat([some, rows(30)]))
+    assert gate.status == "pass"
+    assert "40 % of them; 66.7 % are expected by chance, as so many of its own rows equal another" in gate.reason
+
+
+def test_a_package_without_hashes_cannot_tell_whether_rows_are_new(champion: Path, challenger: Path) -> None:
+    path = champion / "model/evidence.npz"
+    with np.load(path) as archive:
+        arrays = {name: values for name, values in archive.items() if not name.startswith("row_")}
+    np.savez_compressed(path, **arrays)
+    write_manifest(champion)
+    gate = rows_gate(champion, challenger, rows())
+    assert gate.status == "undecided"
+    assert gate.reason.startswith(f"whether {champion} was fitted on some of them cannot be told: it keeps no hashes")
+
+
 def test_the_score_gate_tells_better_from_worse(champion: Path) -> None:
     """The same graph with the effect of x turned round is as wrong as the other is right."""
     shifted = champion.parent / "shifted"

@@ -48,6 +48,7 @@ def test_a_fresh_package_is_right(package: Package, subject: Subject) -> None:
         "training_data.n_rows",
         "training_data.fingerprint",
         "training_data.fingerprint_any_order",
+        "training_data.fingerprint_row_hashes",
         "training_data.fingerprint_target",
         "caveats_and_recommendations.ranges",
     }
@@ -61,11 +62,22 @@ def test_the_data_may_come_as_a_file(package: Package, subject: Subject, tmp_pat
     assert verify(package.path, tmp_path / "data.csv").ok
 
 
+@pytest.mark.parametrize("name", ["row_hash", "row_count"])
+def test_hashes_of_rows_that_were_exchanged_are_noticed(copy: Path, name: str) -> None:
+    with np.load(copy / "model/evidence.npz") as archive:
+        arrays = dict(archive)
+    arrays[name] = arrays[name] + np.uint32(1)
+    np.savez_compressed(copy / "model/evidence.npz", **arrays)
+    write_manifest(copy)
+    assert "training_data.row_hashes" in reasons(verify(copy))
+
+
 def test_other_data_are_noticed(package: Package, subject: Subject) -> None:
     other = subject.reference.assign(x=subject.reference["x"] + 1)
     assert set(reasons(verify(package.path, other))) == {
         "training_data.fingerprint",
         "training_data.fingerprint_any_order",
+        "training_data.fingerprint_row_hashes",
         "caveats_and_recommendations.ranges",
     }
     with pytest.raises(PackageError, match=r"not the table that the model was fitted on: 30 rows, \d+ expected"):
