@@ -169,7 +169,7 @@ def fit(
         _print_fit(model, package)
     if log is not None:
         model.log(log)
-    run = None if mlflow is None else model.log_to_mlflow(mlflow, package=export)
+    run = None if mlflow is None else model.log_to_mlflow(mlflow, package=export, dataset=data)
     if as_json:
         _print_json({**_facts(model, package), "mlflow_run": run})
     elif run is not None and not quiet:
