@@ -153,8 +153,8 @@ def test_mlflow_reads_the_run_back_and_its_model_predicts_what_the_package_predi
     assert predicted["label"].tolist() == load(package).predict(X).tolist()
     np.testing.assert_array_equal(predicted[list(model.classes_)], load(package).predict_proba(X))
 
-    logged = mlflow.models.get_model_info(f"{run.info.artifact_uri}/model")
-    assert logged.signature.inputs.input_names() == model.schema_.index.tolist()
+    logged = mlflow.models.Model.load(client.download_artifacts(run_id, "model"))
+    assert logged.signature.inputs.input_names() == model.schema_.names
     assert logged.signature.outputs.input_names() == ["label", *map(str, model.classes_)]
     assert logged.saved_input_example_info is not None
 
