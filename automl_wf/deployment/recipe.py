@@ -27,8 +27,9 @@ def recipe(facts: Facts) -> dict[str, Any] | None:
     -------
     dict or None
         "estimator"; "arguments" by name and "target", as Python writes them; "is_table" (whether X was one with names);
-        "taken_from", how the table was taken apart: "has_rows_without_target", and "groups", "sample_weight" and "drop"
-        as Python writes these columns, or None; "options" of `automl-wf fit`, name and quoted value, or None where a
+        "taken_from", how the table was read and taken apart: "dialect" (None: not by `automl-wf fit`; else what Python
+        gives `CsvDialect`), "has_spelled_target" and "has_rows_without_target", and "groups", "sample_weight" and
+        "drop" as Python writes these columns, or None; "options" of `automl-wf fit`, name and quoted value, or None where a
         shell cannot say it. None: it is not recorded how fit was called.
     """
     call, parameters = facts["call"], facts["parameters"]
@@ -55,6 +56,8 @@ def _taken_from(facts: Facts) -> dict[str, Any]:
     groups, weight = taken.get("group_column"), taken.get("weight_column")
     aside = [name for name in (groups, weight, *taken.get("drop", ())) if name not in (None, facts["target"])]
     return {
+        "dialect": None if "dialect" not in taken else {k: repr(v) for k, v in taken["dialect"].items()},
+        "has_spelled_target": bool(taken.get("has_spelled_target")),
         "has_rows_without_target": bool(taken.get("has_rows_without_target")),
         "groups": None if groups is None else repr(groups),
         "sample_weight": None if weight is None else repr(weight),
@@ -76,6 +79,7 @@ def _options(facts: Facts, given: Facts) -> list[tuple[str, str | None]] | None:
     if not is_sayable or not all(text.isprintable() for text in texts):
         return None
     options: list[tuple[str, str | None]] = [(name, shlex.quote(text)) for name, text in said]
+    options += [(name, shlex.quote(value.replace("\t", r"\t"))) for name, value in taken.get("dialect", {}).items()]
     if taken.get("has_rows_without_target"):
         options.append(("drop_missing_target", None))
     if call["estimator"] in _FAMILIES:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from automl_wf.core.csv_file import CsvDialect
 from automl_wf.deployment import bill_of_materials, certificate
 from automl_wf.deployment.card import PAGES, build_card, plain
 from automl_wf.deployment.evidence import Evidence, compute, measure
@@ -127,7 +128,12 @@ class Report:
         return "\n".join([f"{self.path}: {summary}", *(f"  {c}" for c in self.checks if c.status != "ok")])
 
 
-def verify(path: str | os.PathLike[str], data: Any = None, fit_again: FitAgain | None = None) -> Report:
+def verify(
+    path: str | os.PathLike[str],
+    data: Any = None,
+    fit_again: FitAgain | None = None,
+    dialect: CsvDialect | None = None,
+) -> Report:
     """Compute a package's figures again.
 
     Parameters
@@ -138,6 +144,8 @@ def verify(path: str | os.PathLike[str], data: Any = None, fit_again: FitAgain |
         The training table, or a CSV or Parquet file of it; figures of the class "data" are computed from it.
     fit_again : callable, optional
         How to fit again (`automl_wf.estimator.fit_again`), for what only that can tell. None: it is not told.
+    dialect : CsvDialect, optional
+        How a CSV file is written; None: commas, points, UTF-8.
 
     Returns
     -------
@@ -153,7 +161,7 @@ def verify(path: str | os.PathLike[str], data: Any = None, fit_again: FitAgain |
     if not folder.is_dir():
         raise PackageError(f"Expected the folder of a package, got {folder}, which is not a folder.")
     evidence = Evidence(folder)
-    handed_over = None if data is None else TrainingData.read(data, evidence, fit_again)
+    handed_over = None if data is None else TrainingData.read(data, evidence, fit_again, dialect)
     checks = [*_check_files(folder), *_check_card(evidence, handed_over)]
     checks += [_check_made_again(evidence, name) for name in _MADE]
     if _has_graph(folder):

@@ -92,7 +92,8 @@ def test_how_the_table_was_taken_apart_is_said_in_both(tmp_path: Path) -> None:
         "--drop-missing-target", "--random-state=7", "--export=my model",
     ]  # fmt: skip
     assert found["taken_from"] == {
-        "has_rows_without_target": True, "groups": "'a b'", "sample_weight": "'w'",
+        "dialect": None, "has_spelled_target": False, "has_rows_without_target": True,
+        "groups": "'a b'", "sample_weight": "'w'",
         "drop": repr(["a b", "w", "it's"]),
     }  # fmt: skip
     refused = facts({}, call={"taken_from": {**taken, "drop": ["two\nlines"]}})
@@ -107,11 +108,13 @@ def test_what_the_card_says_makes_the_model_again_from_a_table_with_gaps(
     table = pd.DataFrame({"a": rng.normal(size=90), "b": rng.normal(size=90), "row": np.arange(90)})
     table = table.assign(home=np.arange(90) // 3, price=table["a"] + rng.normal(size=90))
     table.loc[::10, "price"] = np.nan
-    table.to_csv(tmp_path / "TABLE.csv", index=False)
+    table["kind"] = np.resize(["None", "NA", "x"], 90)
+    spelled = table.assign(price=table["price"].map("$ {:,.6f}".format, na_action="ignore"))
+    spelled.to_csv(tmp_path / "TABLE.csv", index=False, sep=";", decimal=",")
     monkeypatch.chdir(tmp_path)
     asked = ["fit", "TABLE.csv", "--target", "price", "--drop-missing-target", "--drop", "row",
              "--group-column", "home", "--estimators", "ridge", "--n-iter", "2", "--time-budget", "0",
-             "--random-state", "3", "--quiet", "--export", "made"]  # fmt: skip
+             "--random-state", "3", "--sep", ";", "--decimal", ",", "--quiet", "--export", "made"]  # fmt: skip
     assert CliRunner().invoke(app, asked).exit_code == 0
     card = (tmp_path / "made/docs/model_card.md").read_text(encoding="utf-8")
     (tmp_path / "made").rename(tmp_path / "first")
