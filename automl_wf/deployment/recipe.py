@@ -29,8 +29,8 @@ def recipe(facts: Facts) -> dict[str, Any] | None:
         "estimator"; "arguments" by name and "target", as Python writes them; "is_table" (whether X was one with names);
         "taken_from", how the table was read and taken apart: "dialect" (None: not by `automl-wf fit`; else what Python
         gives `CsvDialect`), "has_spelled_target" and "has_rows_without_target", and "groups", "sample_weight" and
-        "drop" as Python writes these columns, or None; "options" of `automl-wf fit`, name and quoted value, or None where a
-        shell cannot say it. None: it is not recorded how fit was called.
+        "drop" as Python writes these columns, or None; "options" of `automl-wf fit`, name and quoted value, or None
+        where a shell cannot say it. None: it is not recorded how fit was called.
     """
     call, parameters = facts["call"], facts["parameters"]
     if not call:
