@@ -184,7 +184,9 @@ def _decision_rule(problem: Problem, tuning: Tuning) -> tuple[Decision, ...]:
     return ()
 
 
-def search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str, Any]) -> list[Finding]:
+def search_findings(
+    problem: Problem, tuning: Tuning, evaluation: Evaluation, config: Mapping[str, Any]
+) -> list[Finding]:
     found = slice_findings(evaluation.slices)
     failed = [t for t in tuning.trials if t.status == "failed"]
     if failed:
@@ -226,12 +228,13 @@ def search_findings(tuning: Tuning, evaluation: Evaluation, config: Mapping[str,
             )
         )
     if tuning.is_metric_slow:
+        threshold = ", or to seek a threshold" if problem.scoring.needs == "label" else ""
         found.append(
             Finding(
                 "slow_metric",
                 "warning" if tuning.score_time_s > SLOW_S else "info",
-                "The time was too short to compare all ways of blending, or to seek a threshold: one call of the "
-                f"metric takes {tuning.score_time_s:.2g} s.",
+                f"The time was too short to compare all ways of blending{threshold}: one call of the metric takes "
+                f"{tuning.score_time_s:.2g} s.",
                 "Give more time, or a metric that is faster." if tuning.score_time_s > SLOW_S else "Give more time.",
             )
         )

@@ -1,4 +1,4 @@
-"""The `automl-wf` command: a thin skin over `fit`, `export`, `verify`, the registry, and a way to start a service."""
+"""The `automl-wf` command: a thin skin over `fit`, `export`, `predict`, `verify` and the registry; starts a service."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from automl_wf.exceptions import InvalidInput, PackageError, WorkflowError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from automl_wf.core.csv_file import CsvDialect
     from automl_wf.deployment import Package, Report
     from automl_wf.deployment.registry import Event
     from automl_wf.estimator import WorkflowEstimator
@@ -38,6 +39,11 @@ _INFO_HELP = (
     "JSON file of what only the owner can say, for the card: an object of texts such as "
     '{"owner": "…", "objective": "…", "out_of_scope": "…"}. A key that is not known is answered with all that are.'
 )
+
+#: How CSV files are written, for every command that reads one.
+_Sep = Annotated[str, typer.Option(help=r"Separator of cells in CSV files: ';', '|' or '\t'.")]
+_Decimal = Annotated[str, typer.Option(help="Decimal mark in CSV files: '.' or ','.")]
+_Encoding = Annotated[str, typer.Option(help="Encoding of CSV files, such as cp1252 or utf-16.")]
 
 app = typer.Typer(
     name="automl-wf",
@@ -115,20 +121,28 @@ def fit(
     info: Annotated[Path | None, typer.Option(help=_INFO_HELP)] = None,
     log: Annotated[Path | None, typer.Option(help="File of runs (JSON lines) to add this fit to.")] = None,
     mlflow: Annotated[str | None, typer.Option(help="MLflow store to log to, such as sqlite:///mlflow.db.")] = None,
+    sep: _Sep = ",",
+    decimal: _Decimal = ".",
+    encoding: _Encoding = "utf-8",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")] = False,
 ) -> None:
     """Fit a model on a table; with --export write its package, with --log or --mlflow keep what came of it."""
+    from automl_wf.core.csv_file import CsvDialect
     from automl_wf.core.frame import read_file
     from automl_wf.estimator import WorkflowEstimator
 
     said = _owner_info(info, export)
     _check_stores(log, mlflow)
-    table = read_file(data)
+    dialect = CsvDialect(sep, decimal, encoding)
+    table = read_file(data, dialect)
     aside = list(filter(None, [group_column, weight_column, *(drop or ())]))
     _check_columns(data, table, [target, *aside])
-    table = _with_target(data, table, target, drop_missing_target)
+    n_read, target_dtype = len(table), table[target].dtype
     say = _silent if quiet else _say
+    if task in (TaskName.AUTO, TaskName.REGRESSION):
+        table = _with_numbers(data, table, target, task, say)
+    table = _with_target(data, table, target, drop_missing_target)
     if not time_budget and n_iter is None:
         say("No time limit and no n_iter: the search ends when further configurations are not better.")
     model = WorkflowEstimator(
@@ -143,6 +157,14 @@ def fit(
         verbose=0 if quiet else 1,
     )
     model._next_call = "" if export is not None else "automl-wf fit … --export model_package"
+    model._taken_from = {
+        "dialect": dialect.unusual,
+        "has_rows_without_target": len(table) < n_read,
+        "has_spelled_target": table[target].dtype != target_dtype,
+        "group_column": group_column,
+        "weight_column": weight_column,
+        "drop": drop or [],
+    }
     model.fit(
         table.drop(columns=list({target, *aside})),
         table[target],
@@ -157,7 +179,7 @@ def fit(
         _print_fit(model, package)
     if log is not None:
         model.log(log)
-    run = None if mlflow is None else model.log_to_mlflow(mlflow, package=export)
+    run = None if mlflow is None else model.log_to_mlflow(mlflow, package=export, dataset=data)
     if as_json:
         _print_json({**_facts(model, package), "mlflow_run": run})
     elif run is not None and not quiet:
@@ -168,15 +190,19 @@ def fit(
 def verify(
     path: Annotated[Path, typer.Argument(help="Folder of the package.")],
     data: Annotated[Path | None, typer.Option(help="The training table, for the figures computed from it.")] = None,
+    sep: _Sep = ",",
+    decimal: _Decimal = ".",
+    encoding: _Encoding = "utf-8",
     verbose: Annotated[bool, typer.Option("--verbose", help="Name everything that was not checked.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print every check as JSON.")] = False,
 ) -> None:
     """Compute a package's figures again. Exit status 0: nothing is wrong; 1: something is; 2: it cannot be told."""
+    from automl_wf.core.csv_file import CsvDialect
     from automl_wf.deployment.verify import verify as verify_package
     from automl_wf.estimator import fit_again
 
     _check_package(path)
-    report = verify_package(path, data, fit_again)
+    report = verify_package(path, data, fit_again, CsvDialect(sep, decimal, encoding))
     if as_json:
         _print_json(report.to_dict())
     else:
@@ -194,13 +220,19 @@ def compare(
     max_slower: Annotated[
         float, typer.Option(min=1.0, help="How many times as long as the old one the new one may take to predict.")
     ] = 1.5,
+    sep: _Sep = ",",
+    decimal: _Decimal = ".",
+    encoding: _Encoding = "utf-8",
     out: Annotated[Path | None, typer.Option(help="File to write the decision to, for `promote`.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the decision as JSON.")] = False,
 ) -> None:
     """Compare two packages on the same rows. Exit status 0: promote; 1: keep the old one, or undecided."""
+    from automl_wf.core.csv_file import CsvDialect
     from automl_wf.deployment.comparison import compare_packages
 
-    found = compare_packages(_package_of(old), new, data, group=group, margin=margin, max_slower=max_slower)
+    champion = _package_of(old)
+    table = _labelled_rows(data, champion, CsvDialect(sep, decimal, encoding))
+    found = compare_packages(champion, new, table, group=group, margin=margin, max_slower=max_slower)
     if out is not None:
         out.write_text(json.dumps(found.to_dict(), indent=2) + "\n", encoding="utf-8")
     if as_json:
@@ -212,6 +244,54 @@ def compare(
         for gate in found.gates:
             typer.echo(f"  {gate.status:<9} {gate.name}: {gate.reason}")
     raise typer.Exit(OK if found.verdict == "promote" else WRONG)
+
+
+@app.command()
+def predict(
+    path: Annotated[Path, typer.Argument(help="Folder of the package, or a registry: its current version.")],
+    file: Annotated[Path, typer.Argument(help="Rows to predict for: .csv, .csv.gz or .parquet.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write to, .csv or .parquet; CSV to stdout if not given.")
+    ] = None,
+    intervals: Annotated[
+        bool,
+        typer.Option("--intervals", help="Add what holds the truth with 95 %: lower and upper, or a set of classes."),
+    ] = False,
+    sep: _Sep = ",",
+    decimal: _Decimal = ".",
+    encoding: _Encoding = "utf-8",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was done as JSON; the predictions go to --output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notices.")] = False,
+) -> None:
+    """Predict for every row of a file, in its order, a part at a time: one row of predictions for each."""
+    from automl_wf.core.csv_file import CsvDialect
+    from automl_wf.deployment.batch import predict_file
+    from automl_wf.deployment.loading import load
+
+    if as_json and output is None:
+        raise InvalidInput("--json leaves no place for the predictions. Say with --output where to write them.")
+    if output is not None and output.exists() and file.exists() and output.samefile(file):
+        raise InvalidInput(f"{output} holds the rows and would be overwritten. Give --output another name.")
+    package = _package_of(path)
+    _check_package(package)
+    batch = predict_file(
+        load(package),
+        file,
+        sys.stdout if output is None else output,
+        intervals=intervals,
+        dialect=CsvDialect(sep, decimal, encoding),
+    )
+    say = _silent if quiet else _say
+    if batch.ignored:
+        say(f"Columns that the model does not take: {_first(batch.ignored)}.")
+    for name, levels in batch.unknown.items():
+        say(f"Categories of {name!r} that were not seen in fit: {_first(levels)}. They are treated as unknown.")
+    if as_json:
+        _print_json({**vars(batch), "output": str(output)})
+    elif output is not None:
+        say(f"{batch.n_rows} predictions in {output}")
 
 
 @app.command()
@@ -250,7 +330,8 @@ def rollback(
     """End the trial if there is one, else go back to the version before; a running service changes over by itself."""
     from automl_wf.deployment.registry import Registry
 
-    _print_event(Registry(registry).rollback(reason), as_json)
+    versions = Registry(registry)
+    _print_event(versions.rollback(reason), as_json, versions.way_back)
 
 
 @app.command()
@@ -301,8 +382,6 @@ def _check_columns(data: Path, table: DataFrame, names: list[str]) -> None:
     there = [str(column) for column in table.columns]
     close = [match for name in missing for match in _close_to(name, there)]
     hint = f" Did you mean {', '.join(map(repr, close))}?" if close else ""
-    if len(there) == 1 and any(mark in there[0] for mark in ";\t|"):
-        hint = " It was read as one column: write it with commas between the cells."
     raise InvalidInput(
         f"{data} has no column {', '.join(map(repr, missing))}.{hint} "
         f"There are {', '.join(map(repr, there[:20]))}{' …' if len(there) > 20 else ''}."
@@ -313,6 +392,44 @@ def _close_to(name: str, names: list[str]) -> list[str]:
     """The name that was most likely meant, if there is one."""
     same = [other for other in names if other.casefold() == name.casefold()]
     return same[:1] or difflib.get_close_matches(name, names, n=1)
+
+
+def _with_numbers(data: Path, table: DataFrame, target: str, task: TaskName, say: Callable[[str], None]) -> DataFrame:
+    """A target of text that spells numbers becomes numbers, unless it may be classes."""
+    from automl_wf.core.spelled_numbers import read_spelled_numbers
+
+    spelled = read_spelled_numbers(table[target])
+    if spelled is None or (task is TaskName.AUTO and not spelled.are_no_classes):
+        return table
+    if spelled.unreadable:
+        raise InvalidInput(
+            f"The target {target!r} of {data} is text that spells numbers, but these cells do not: "
+            f"{spelled.unreadable_cells}. Correct them, leave them empty with --drop-missing-target, "
+            "or take every text for a class with --task classification."
+        )
+    text, number = spelled.example
+    say(
+        f"The target {target!r} is text that spells numbers, and read so: {text!r} is {number:.15g}."
+        f"{' For classes: --task classification.' if task is TaskName.AUTO else ''}"
+    )
+    return table.assign(**{target: spelled.values})
+
+
+def _labelled_rows(data: Path, package: Path, dialect: CsvDialect) -> DataFrame:
+    """Rows to compare by, read as the package's schema and task say."""
+    from automl_wf.core.frame import read_file
+    from automl_wf.core.spelled_numbers import read_spelled_numbers
+    from automl_wf.deployment.evidence import Evidence
+    from automl_wf.deployment.loading import LoadedModel
+
+    model, target = LoadedModel(package), Evidence(package).facts["target"]
+    table = read_file(data, dialect, model.schema)
+    spelled = read_spelled_numbers(table[target]) if model.classes_ is None and target in table else None
+    return table if spelled is None else table.assign(**{target: spelled.values})
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:10])) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _with_target(data: Path, table: DataFrame, target: str, is_to_drop: bool) -> DataFrame:
@@ -393,13 +510,19 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _print_event(event: Event, as_json: bool) -> None:
+def _print_event(event: Event, as_json: bool, way_back: str | None = None) -> None:
+    """What was done; after a rollback also what the next one would serve."""
     if as_json:
         _print_json(vars(event))
     elif event.action in ("shadow", "split"):
         typer.echo(f"{event.version} is on trial beside {event.before} ({event.action}; {event.reason})")
     elif event.action == "end":
         typer.echo(f"{event.version} serves alone, {event.before} is no longer on trial ({event.reason})")
+    elif event.action == "rollback":
+        further = (
+            f"a further rollback would serve {way_back}" if way_back else "there is no version to go back to further"
+        )
+        typer.echo(f"{event.version} serves, {event.before} was serving ({event.reason}); {further}")
     else:
         typer.echo(f"{event.version} serves, {event.before or 'nothing'} before ({event.reason})")
 
@@ -442,7 +565,8 @@ def _print_fit(model: WorkflowEstimator, package: Package | None) -> None:
     typer.echo(model.leaderboard_[columns].head(20).to_string(index=False))
     if package is not None:
         typer.echo(f"\n{package}")
-        typer.echo(f"next: automl-wf verify {package.path}; automl-wf serve {package.path}")
+        calls = (f"verify {package.path}", f"predict {package.path} FILE", f"serve {package.path}")
+        typer.echo(f"next: {'; '.join(f'automl-wf {call}' for call in calls)}")
 
 
 def _print_report(report: Report, is_verbose: bool) -> None:
@@ -450,12 +574,14 @@ def _print_report(report: Report, is_verbose: bool) -> None:
     typer.echo(report.sentence)
     for kind, meaning in _KINDS.items():
         checks = [check for check in report.checks if check.kind == kind]
-        counts = {status: sum(c.status == status for c in checks) for status in ("ok", "wrong", "not checked")}
+        counts = {
+            status: sum(c.status == status for c in checks) for status in ("ok", "edited", "wrong", "not checked")
+        }
         if checks:
             typer.echo(f"\n{kind} ({meaning}): {', '.join(f'{n} {status}' for status, n in counts.items() if n)}")
         for check in checks:
-            if check.status == "wrong":
-                typer.echo(f"  wrong: {check.subject}: {check.reason}")
+            if check.status in ("wrong", "edited"):
+                typer.echo(f"  {check.status}: {check.subject}: {check.reason}")
         reasons = dict.fromkeys(c.reason for c in checks if c.status == "not checked")
         for reason in reasons:
             subjects = [c.subject for c in checks if c.status == "not checked" and c.reason == reason]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -187,6 +188,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     _fixed_task: ClassVar[str | None] = None
     #: What the summary of a fit advises; the command line has calls of its own.
     _next_call = "model.leaderboard_, model.evaluate(X_test, y_test), model.export('model_package')"
+    #: How X, y and the rest were taken out of one table, where that is known: see `Subject.call`.
+    _taken_from: Mapping[str, Any] = MappingProxyType({})
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "task": [StrOptions({"auto", "classification", "regression", "ranking"})],
         "scoring": [str, callable, None],
@@ -868,6 +871,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         experiment: str = "automl_wf",
         run_name: str | None = None,
         package: str | Path | None = None,
+        dataset: str | Path | None = None,
     ) -> str:
         """Log this fit to MLflow: a run with a nested one per trial, the package, and a model over its graph.
 
@@ -881,6 +885,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             Name of the run; None: MLflow makes one.
         package : path, default=None
             A package that `export` wrote; None: one is written for the purpose.
+        dataset : str or path, default=None
+            What the training table is called, or its file; None: what is predicted.
 
         Returns
         -------
@@ -897,7 +903,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         from automl_wf.tracking import log_to_mlflow
 
         check_is_fitted(self)
-        return log_to_mlflow(self, uri, experiment=experiment, run_name=run_name, package=package)
+        return log_to_mlflow(self, uri, experiment=experiment, run_name=run_name, package=package, dataset=dataset)
 
     def _check_columns(self, X: Any) -> None:
         """Warn about names that came or went since `fit`, and once about columns that are ignored."""

@@ -288,6 +288,7 @@ def _call(estimator: Any, result: FittedWorkflow) -> dict[str, Any]:
             k for k, v in estimator.get_params(deep=False).items() if k != "checkpoint" and not _is_literal(v)
         ],
         "changed": _changed(estimator),
+        "taken_from": dict(estimator._taken_from) or None,
     }
 
 

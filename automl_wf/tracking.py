@@ -7,14 +7,14 @@ import math
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl_wf.deployment.card import plain
-from automl_wf.deployment.manifest import compare
+from automl_wf.deployment.manifest import find_damages
 from automl_wf.deployment.render import template_root
 from automl_wf.deployment.subject import installed_version
 from automl_wf.exceptions import InvalidParameter, MissingDependency, PackageError
@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 RUNS = "runs.jsonl"
 #: Variable that MLflow reads.
 _BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
-#: What MLflow stores of a value at most.
-_LONGEST = 500
+#: What MLflow stores of a value at most, and of a digest.
+_LONGEST, _DIGEST = 500, 36
+#: MLflow's word for what became of a trial: one that was stopped has not failed.
+_STATUS = {"ok": "FINISHED", "pruned": "KILLED", "out_of_time": "KILLED", "failed": "FAILED"}
+#: Rows of the package's own samples that show how the model is asked.
+_EXAMPLES = 5
 
 
 def describe_run(model: Any) -> dict[str, Any]:
@@ -194,6 +198,7 @@ def log_to_mlflow(
     experiment: str = "automl_wf",
     run_name: str | None = None,
     package: str | Path | None = None,
+    dataset: str | Path | None = None,
 ) -> str:
     """Log a fit to MLflow: a run with its facts, a nested run per trial, the package, and a model over its graph.
 
@@ -209,6 +214,8 @@ def log_to_mlflow(
         Name of the run; None: target, metric and score.
     package : path, default=None
         A package that `model.export` wrote; None: one is written for the purpose.
+    dataset : str or path, default=None
+        What the training table is called, or its file; None: what is predicted.
 
     Returns
     -------
@@ -238,6 +245,7 @@ def log_to_mlflow(
         status = "FAILED"
         try:
             _log_facts(mlflow, client, run_id, record)
+            _log_dataset(mlflow, client, run_id, record, dataset)
             for trial in model._result.tuning.trials:
                 _log_trial(mlflow, client, run, trial, record)
             client.log_dict(run_id, record, "run.json")
@@ -271,7 +279,7 @@ def _package(model: Any, package: str | Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="automl_wf-") as scratch:
             yield Path(model.export(Path(scratch) / "package").path)
         return
-    differences = compare(Path(package))
+    differences = find_damages(Path(package))
     if differences:
         what = "; ".join(f"{d.file} {d.reason}" for d in differences[:3])
         raise PackageError(f"{package} is not a package as export wrote it: {what}. Export again.")
@@ -294,9 +302,11 @@ def _milliseconds(record: Mapping[str, Any], seconds: float) -> int:
 
 
 def _log_facts(mlflow: Any, client: Any, run_id: str, record: Mapping[str, Any]) -> None:
-    metrics: dict[str, Any] = {"best_score": record["best_score"]}
+    low, high = record["interval"] or (None, None)
+    metrics: dict[str, Any] = {"best_score": record["best_score"], "best_score_lower": low, "best_score_upper": high}
     for name, score in record["scores"].items():
         metrics |= {name: score["value"], f"{name}/baseline": score["baseline"]}
+        metrics |= {f"{name}_lower": score["low"], f"{name}_upper": score["high"]}
     metrics |= {f"seconds/{stage}": seconds for stage, seconds in record["seconds"].items()}
     tags = {
         "task": record["task"],
@@ -310,6 +320,23 @@ def _log_facts(mlflow: Any, client: Any, run_id: str, record: Mapping[str, Any])
         **{f"code.{name}": value for name, value in record["code"].items()},
     }
     _log_batch(mlflow, client, run_id, record["parameters"], metrics, tags)
+
+
+def _log_dataset(mlflow: Any, client: Any, run_id: str, record: Mapping[str, Any], dataset: str | Path | None) -> None:
+    """The training table as an input of the run: its name, fingerprint and size, and where its file was."""
+    data, entities = record["data"], mlflow.entities
+    file = None if dataset is None or not Path(dataset).is_file() else Path(dataset).resolve()
+    name = file.name if file else f"table of {data['target_name']}" if dataset is None else str(dataset)
+    source = {"uri": str(file)} if file else {"fingerprint": data["in_order"]}
+    described = entities.Dataset(
+        name=_short(name),
+        digest=data["in_order"][:_DIGEST],
+        source_type="local" if file else "memory",
+        source=json.dumps(source),
+        profile=json.dumps({"num_rows": data["n_rows"], "num_columns": data["n_columns"]}),
+    )
+    context = entities.InputTag("mlflow.data.context", "training")
+    client.log_inputs(run_id, [entities.DatasetInput(described, [context])])
 
 
 def _log_trial(mlflow: Any, client: Any, parent: Any, trial: Any, record: Mapping[str, Any]) -> None:
@@ -333,7 +360,7 @@ def _log_trial(mlflow: Any, client: Any, parent: Any, trial: Any, record: Mappin
         if math.isfinite(score):
             client.log_metric(run.info.run_id, "fold_score", score, step=fold)
     ended = _milliseconds(record, trial.started_s + trial.fit_time_s)
-    client.set_terminated(run.info.run_id, "FINISHED" if trial.status == "ok" else "FAILED", ended)
+    client.set_terminated(run.info.run_id, _STATUS[trial.status], ended)
 
 
 def _log_batch(
@@ -383,12 +410,29 @@ def _log_model(mlflow: Any, client: Any, run_id: str, folder: Path) -> None:
         client.set_tag(run_id, "graph", _short(f"none: {facts['graph']['reason']}"))
         return
     needed = ("mlflow", "numpy", "onnxruntime", "pandas")
+    config = json.loads((folder / "model/config.json").read_text(encoding="utf-8"))
+    samples = json.loads((folder / "tests/test_data/samples.json").read_text(encoding="utf-8"))["rows"][:_EXAMPLES]
     with tempfile.TemporaryDirectory(prefix="automl_wf-") as scratch, _without_progress_bars():
         saved = os.path.join(scratch, "model")
         mlflow.pyfunc.save_model(
             saved,
             python_model=str(template_root() / "tracking/packaged_model.py"),
             artifacts={"package": str(folder)},
+            signature=_signature(facts["columns"], config),
+            input_example=samples,
             pip_requirements=[f"{name}=={version}" for name in needed if (version := installed_version(name))],
         )
         client.log_artifacts(run_id, saved, "model")
+
+
+def _signature(columns: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> Any:
+    """Names that go in and out; cells of any type, for the package reads numbers, gaps and text by its own rules."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    inputs = [ColSpec(AnyType(), column["name"], required=column["is_used"]) for column in columns]
+    if config["classes"] is None:
+        outputs = [ColSpec("double", "prediction")]
+    else:
+        outputs = [ColSpec(AnyType(), "label"), *(ColSpec("double", str(name)) for name in config["classes"])]
+    return ModelSignature(Schema(inputs), Schema(outputs))

@@ -36,7 +36,7 @@ from automl_wf.core.agents import cast
 from automl_wf.core.budget import Budget
 from automl_wf.core.business import check_business, take_columns
 from automl_wf.core.checkpoint import Journal
-from automl_wf.core.compat import free_memory, peak_memory, usable_threads
+from automl_wf.core.compat import free_memory, one_blas_thread, peak_memory, usable_threads
 from automl_wf.core.criteria import check_requirements, constraints_of
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.fingerprint import fingerprint
@@ -45,6 +45,7 @@ from automl_wf.core.frame import learn_schema, take_rows
 from automl_wf.core.metrics import Scoring
 from automl_wf.core.partitions import PartitionedTable, is_partitioned
 from automl_wf.core.progress import Progress
+from automl_wf.core.row_sketch import RowSketch
 from automl_wf.core.schema import ColumnKind
 from automl_wf.core.spread import Workers, at_home
 from automl_wf.core.table import Table
@@ -546,18 +547,19 @@ class WorkflowStages:
         names = [tuning.trials[i].configuration.model for i in (*tuning.candidates, *tuning.rivals)]
         weights = np.append(tuning.choice.weights, np.zeros(len(tuning.rivals)))
         chosen = Chosen(weights, tuning.blend.postprocess)
-        return bias_corrected(
-            predictions,
-            repeat_choice(chosen, tuning.choice.strategy, names, scoring, predictions, y, weight),
-            scoring,
-            y,
-            weight,
-            group,
-            n_bootstraps=n_bootstraps(self.budget, len(y)),
-            seed=self.seed,
-            budget=self.budget.share(0.4),
-            chosen=chosen,
-        )
+        with one_blas_thread():
+            return bias_corrected(
+                predictions,
+                repeat_choice(chosen, tuning.choice.strategy, names, scoring, predictions, y, weight),
+                scoring,
+                y,
+                weight,
+                group,
+                n_bootstraps=n_bootstraps(self.budget, len(y)),
+                seed=self.seed,
+                budget=self.budget.share(0.4),
+                chosen=chosen,
+            )
 
     def _diagnosed(self, evaluation: Evaluation, optimized: OptimizedModels) -> Evaluation:
         """With the facts on where the model fails, as far as a few percent of the time go."""
@@ -700,7 +702,7 @@ class WorkflowStages:
                 [
                     *problem.findings,
                     *optimized.data_plan.findings,
-                    *search_findings(optimized.tuning, evaluation, self.config),
+                    *search_findings(problem, optimized.tuning, evaluation, self.config),
                     *all_rows_findings(optimized.tuning, problem.findings),
                     *shift_findings(evaluation.shift),
                 ]
@@ -759,6 +761,7 @@ class WorkflowStages:
             "blend_weights": tuning.choice.weights,
             "weight": _take(rows.weight, held_out),
             "group": _take(rows.group, held_out),
+            **RowSketch.of(data.table.cells, self.seed).arrays,
         }
         return {
             "evidence": {k: v for k, v in evidence.items() if v is not None},

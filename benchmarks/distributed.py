@@ -127,13 +127,24 @@ def _dask(n_workers: int) -> Iterator[None]:
 
 @contextmanager
 def _killed(n_workers: int) -> Iterator[None]:
-    """A Dask cluster one of whose workers is killed after three seconds."""
+    """A Dask cluster, the first of whose workers to be at work is killed."""
     with _cluster(n_workers, "auto") as client, joblib.parallel_config("dask"):
-        victim = next(iter(client.run(os.getpid).values()))
-        killer = threading.Timer(3.0, os.kill, (victim, signal.SIGKILL))
+        is_over = threading.Event()
+        killer = threading.Thread(target=_kill_one_at_work, args=(client, is_over))
         killer.start()
         yield
+        is_over.set()
         killer.join()
+
+
+def _kill_one_at_work(client: Any, is_over: threading.Event) -> None:
+    pids = client.run(os.getpid)
+    while not is_over.wait(0.02):
+        busy = [address for address, tasks in client.processing().items() if tasks and address in pids]
+        if busy:
+            os.kill(pids[busy[0]], signal.SIGKILL)
+            print("  killed while at work", end="")
+            return
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def measure(
         "exchanges": federated.n_exchanges,
         "largest_message": int(messages["n_bytes"].max()),
         "bytes_per_client": int(federated.bytes_per_client.max()),
-        "row_sized": row_sized(federated.traffic, [sizes[i] for i in present]),
+        "row_sized": row_sized(once.traffic, twice.traffic, [sizes[i] for i in present]),
         "is_size_kept": message_sizes(once.traffic) == message_sizes(twice.traffic),
         "parity": parity.largest_difference,
         "seconds": seconds,
@@ -209,11 +209,18 @@ def alone(split: tables.Split, model: str, how: str, n_clients: int, seed: int) 
     return error(split, simulate([client], split.family, model=model).model)
 
 
-def row_sized(traffic: pd.DataFrame, sizes: list[int]) -> list[str]:
-    """Arrays with a side as long as some client has rows, or rows that are not kept back."""
+def row_sized(once: pd.DataFrame, twice: pd.DataFrame, sizes: list[int]) -> list[str]:
+    """Arrays with a side as long as some client has rows, or rows that are not kept back; with twice the rows, too.
+
+    An array of 31 levels is not one of rows because a client has 31: it stays as it is when these are 62.
+    """
+    return sorted(_as_long_as_rows(once, sizes) & _as_long_as_rows(twice, [2 * n for n in sizes]))
+
+
+def _as_long_as_rows(traffic: pd.DataFrame, sizes: list[int]) -> set[str]:
     used = {n - round(BoostingSettings().validation * n) for n in sizes} | set(sizes)
     found = traffic[[bool(used & set(shape)) for shape in traffic["shape"]]]
-    return sorted({f"{row.kind}/{row.array} {row.shape}" for row in found.itertuples()})
+    return {f"{row.kind}/{row.array}" for row in found.itertuples()}
 
 
 def message_sizes(traffic: pd.DataFrame) -> dict[Any, list[int]]:

@@ -6,14 +6,16 @@ import json
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from automl_wf import WorkflowClassifier, WorkflowRegressor, load
+from automl_wf import WorkflowClassifier, WorkflowRegressor, load, tracking
 from automl_wf.exceptions import InvalidParameter, MissingDependency, PackageError
 from automl_wf.tracking import append_run, describe_run, log_to_mlflow, read_runs
 
@@ -113,11 +115,13 @@ def mlflow() -> Any:
 
 @pytest.mark.filterwarnings("default")
 def test_mlflow_reads_the_run_back_and_its_model_predicts_what_the_package_predicts(
-    mlflow: Any, model: WorkflowClassifier, mixed_table: Any, tmp_path: Path
+    mlflow: Any, model: WorkflowClassifier, mixed_table: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     package = model.export(tmp_path / "package").path
-    run_id = model.log_to_mlflow(uri, run_name="first", package=package)
+    with caplog.at_level("WARNING", logger="mlflow"):
+        run_id = model.log_to_mlflow(uri, run_name="first", package=package, dataset="households")
+    assert "signature" not in caplog.text
     client = mlflow.MlflowClient(tracking_uri=uri)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -126,6 +130,13 @@ def test_mlflow_reads_the_run_back_and_its_model_predicts_what_the_package_predi
     assert run.data.metrics["roc_auc"] == model.evaluation_.primary_score.value
     assert run.data.params["n_iter"] == "3"
     assert run.data.tags["data.fingerprint"] == model.problem_.fingerprint.in_order
+    low, high = model.evaluation_.honest.interval
+    assert (run.data.metrics["best_score_lower"], run.data.metrics["best_score_upper"]) == (low, high)
+    assert run.data.metrics["roc_auc_lower"] < run.data.metrics["roc_auc"] < run.data.metrics["roc_auc_upper"]
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.tags[0].value) == ("households", "training")
+    assert model.problem_.fingerprint.in_order.startswith(given.dataset.digest)
+    assert json.loads(given.dataset.profile) == {"num_rows": 160, "num_columns": 9}
     assert {f.path for f in client.list_artifacts(run_id)} == {"leaderboard.csv", "model", "package", "run.json"}
     assert (tmp_path / "mlartifacts").is_dir()
 
@@ -141,6 +152,22 @@ def test_mlflow_reads_the_run_back_and_its_model_predicts_what_the_package_predi
     assert json.loads(loaded) == []
     assert predicted["label"].tolist() == load(package).predict(X).tolist()
     np.testing.assert_array_equal(predicted[list(model.classes_)], load(package).predict_proba(X))
+
+    logged = mlflow.models.Model.load(client.download_artifacts(run_id, "model"))
+    assert logged.signature.inputs.input_names() == model.schema_.names
+    assert logged.signature.outputs.input_names() == ["label", *map(str, model.classes_)]
+    assert logged.saved_input_example_info is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "logged"),
+    [("ok", "FINISHED"), ("pruned", "KILLED"), ("out_of_time", "KILLED"), ("failed", "FAILED")],
+)
+def test_a_trial_that_was_stopped_has_not_failed(model: WorkflowClassifier, status: Any, logged: str) -> None:
+    client, mlflow = MagicMock(), MagicMock()
+    trial = replace(model._result.tuning.trials[0], status=status)
+    tracking._log_trial(mlflow, client, MagicMock(), trial, describe_run(model))
+    assert client.set_terminated.call_args.args[1] == logged
 
 
 @pytest.mark.filterwarnings("default")

@@ -15,6 +15,7 @@ from automl_wf.bayesian_hpo.partitioned import PARTITION_SHARE, AllRows, fit_on_
 from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
 from automl_wf.core.budget import Budget
 from automl_wf.core.checkpoint import Journal
+from automl_wf.core.compat import one_blas_thread
 from automl_wf.core.folds import FoldCache
 from automl_wf.core.metrics import Scoring
 from automl_wf.core.spread import Workers
@@ -320,11 +321,12 @@ def tune(
     # A metric of the user's own may be slow: half of what is left is for the blend, half for the threshold.
     blend_share = 0.5 if all_rows is None else 0.5 * (1.0 - PARTITION_SHARE)
     max_calls = budget.until_reserve(reserve).share(blend_share).calls(objective.score_time_s)
-    choice = choose_blend(
-        predictions, y, weight, group, scoring, cache.folds.fold_of_row, families, max_calls=max_calls
-    )
-    combined = combine(predictions, choice.weights)
-    post = fit_postprocess(combined, y, weight, group, scoring, task, costs=scoring.costs, max_calls=max_calls)
+    with one_blas_thread():
+        choice = choose_blend(
+            predictions, y, weight, group, scoring, cache.folds.fold_of_row, families, max_calls=max_calls
+        )
+        combined = combine(predictions, choice.weights)
+        post = fit_postprocess(combined, y, weight, group, scoring, task, costs=scoring.costs, max_calls=max_calls)
     chosen = [(t, float(w), s) for t, w, s in zip(candidates, choice.weights, scales, strict=True) if w > 0]
     fold_members = tuple(_member(objective, t, w, s) for t, w, s in chosen)
     rest = budget.until_reserve(reserve)

@@ -7,8 +7,8 @@ Rules
 -----
 double
     Numbers as they are, booleans as 0 and 1, text after NFKC if it spells a number ("1.5", "-2e3") or a boolean
-    ("true", "yes", "on" …), durations in seconds. Missing, "", "na", "n/a", "nan", "null", "none", "?", infinities and
-    text that spells a number beyond the doubles are NaN. With a number format also text written like it.
+    ("true", "yes", "on" …), durations in seconds. Missing, "", "na", "n/a", "#n/a", "nan", "null", "none", "-", "?",
+    infinities and text that spells a number beyond the doubles are NaN. With a number format also text written like it.
 string
     Text is NFKC-normalised, lower-cased, its white space collapsed to single blanks, NUL dropped. Whole numbers have no
     decimal point, booleans are "true" and "false". Missing is "".
@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 MISSING_TIME = -(2**63)
 TRUE_WORDS = frozenset({"true", "yes", "t", "y", "on"})
 FALSE_WORDS = frozenset({"false", "no", "f", "n", "off"})
-MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "nil", "?", "-", "nat", "<na>"})
+MISSING_WORDS = frozenset({"", "na", "n/a", "#n/a", "#na", "nan", "null", "none", "nil", "?", "-", "nat", "<na>"})
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 MAGNITUDES = {"k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}
 _NUMBER_FORMAT = re.compile(

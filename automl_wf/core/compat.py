@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
+from threadpoolctl import threadpool_limits
 
 from automl_wf.exceptions import InvalidParameter
 
@@ -31,6 +33,7 @@ __all__ = [
     "check_sample_weight",
     "free_memory",
     "load_onnxruntime",
+    "one_blas_thread",
     "peak_memory",
     "pickled_by_value",
     "usable_threads",
@@ -66,6 +69,16 @@ def load_onnxruntime() -> ModuleType:
 def pickled_by_value(thing: Any) -> bytes:
     """A pickle that holds lambdas, and classes of `__main__`, themselves: it can be opened in another process."""
     return bytes(dumps(thing))
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """A context in which sums are made in one order, however many threads there are.
+
+    A minimiser multiplies their last digits: without this, weights computed again with another number of threads
+    differ in the eleventh digit.
+    """
+    context: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
+    return context
 
 
 def usable_threads(n_jobs: int | None) -> int:

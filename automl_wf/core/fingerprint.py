@@ -183,6 +183,13 @@ def row_hashes(cells: Sequence[Cells]) -> NDArray[np.uint64]:
     return hashes
 
 
+def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The values with every bit spread over all 64: a one-to-one map."""
+    out = values.copy()
+    _mix(out, np.empty_like(out))
+    return out
+
+
 def _mix(values: NDArray[np.uint64], shifted: NDArray[np.uint64]) -> None:
     """Spread every bit over all 64, in place; `shifted` is room to work in."""
     for shift, factor in zip(_SHIFTS, (_FIRST, _SECOND, None), strict=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from automl_wf.core import coerce, kinds
+from automl_wf.core.csv_file import CsvDialect, read_csv
 from automl_wf.core.findings import Finding
 from automl_wf.core.partitions import is_partitioned
 from automl_wf.core.schema import Column, ColumnKind, Schema
@@ -29,6 +32,7 @@ from automl_wf.exceptions import (
     MissingDependency,
     UnknownCategory,
     UnknownCategoryWarning,
+    WorkflowError,
 )
 
 #: Names that the graph's outputs have; a column of such a name gets another input name.
@@ -92,7 +96,7 @@ def learn_schema(X: Any, overrides: Mapping[Any, str] | None = None) -> tuple[Sc
     return schema, Table(schema, tuple(cells), len(frame)), findings
 
 
-def read_table(X: Any, schema: Schema, *, owner: str, on_unknown: str = "ignore") -> Table:
+def read_table(X: Any, schema: Schema, *, owner: str, on_unknown: str = "ignore", first_row: int = 0) -> Table:
     """Read rows as `schema` describes them.
 
     Parameters
@@ -105,6 +109,8 @@ def read_table(X: Any, schema: Schema, *, owner: str, on_unknown: str = "ignore"
         Name of the estimator, for messages.
     on_unknown : {"ignore", "warn", "raise"}
         What to do about categories not seen in `fit`.
+    first_row : int, default=0
+        Where the rows begin in the whole that they are a part of, for messages.
 
     Returns
     -------
@@ -125,7 +131,7 @@ def read_table(X: Any, schema: Schema, *, owner: str, on_unknown: str = "ignore"
     frame, layout = _as_frame(X)
     positions = _positions(frame, layout, schema, owner)
     cells = [
-        _read_column(frame.iloc[:, p], c.kind, c.cell_format, c.name)
+        _read_column(frame.iloc[:, p], c.kind, c.cell_format, c.name, first_row)
         for p, c in zip(positions, schema.columns, strict=True)
     ]
     table = Table(schema, tuple(cells), len(frame))
@@ -134,13 +140,19 @@ def read_table(X: Any, schema: Schema, *, owner: str, on_unknown: str = "ignore"
     return table
 
 
-def read_file(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_file(
+    path: str | os.PathLike[str], dialect: CsvDialect | None = None, schema: Schema | None = None
+) -> pd.DataFrame:
     """A table in a file.
 
     Parameters
     ----------
     path : path
         Parquet (.parquet, .pq), else CSV, which may be compressed.
+    dialect : CsvDialect, optional
+        How a CSV file is written; None: commas, points, UTF-8.
+    schema : Schema, optional
+        What is known of the columns: those of text are read as text.
 
     Returns
     -------
@@ -154,31 +166,48 @@ def read_file(path: str | os.PathLike[str]) -> pd.DataFrame:
     MissingDependency
         Parquet needs pyarrow.
     """
-    is_parquet = Path(path).suffix in (".parquet", ".pq")
-    try:
-        table = pd.read_parquet(path) if is_parquet else pd.read_csv(path, low_memory=False)
-    except ImportError as error:
-        raise MissingDependency("Reading Parquet needs pyarrow: pip install pyarrow") from error
-    except FileNotFoundError as error:
-        raise InvalidInput(f"There is no file {path}.") from error
-    except (OSError, ValueError) as error:
-        kind = "Parquet" if is_parquet else "CSV"
-        raise InvalidInput(f"{path} cannot be read as {kind}: {_why_unreadable(Path(path), error)}") from error
+    dialect = dialect or CsvDialect()
+    with reading(path, dialect):
+        table = pd.read_parquet(path) if is_parquet(path) else read_csv(path, dialect, schema)
     if not len(table):
         raise InvalidInput(f"{path} has no rows.")
     return table
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def is_parquet(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is Parquet by its name."""
+    return Path(path).suffix in (".parquet", ".pq")
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], dialect: CsvDialect) -> Iterator[None]:
+    """What goes wrong with a file inside is an InvalidInput, or a MissingDependency, that says what to do."""
+    try:
+        yield
+    except WorkflowError:
+        raise
+    except ImportError as error:
+        raise MissingDependency("Reading Parquet needs pyarrow: pip install pyarrow") from error
+    except FileNotFoundError as error:
+        raise InvalidInput(f"There is no file {path}.") from error
+    except (OSError, ValueError) as error:
+        kind = "Parquet" if is_parquet(path) else "CSV"
+        raise InvalidInput(f"{path} cannot be read as {kind}: {_why_unreadable(Path(path), error, dialect)}") from error
+
+
+def _why_unreadable(path: Path, error: Exception, dialect: CsvDialect) -> str:
     """The commonest reasons in words, others as they are told."""
     if path.is_dir():
         return "it is a folder"
     with path.open("rb") as file:
-        is_parquet = file.read(4) == b"PAR1"
-    if is_parquet and path.suffix not in (".parquet", ".pq"):
+        start = file.read(4)
+    if start == b"PAR1" and not is_parquet(path):
         return "it is Parquet: give it the name of one, .parquet"
-    if isinstance(error, UnicodeDecodeError):
-        return f"it is not UTF-8 (byte {error.object[error.start]:#04x}): save it as UTF-8"
+    if isinstance(error, UnicodeError):
+        is_utf_16 = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        other = "utf-16" if is_utf_16 else "latin-1" if dialect.encoding == "cp1252" else "cp1252"
+        byte = f" (byte {error.object[error.start]:#04x})" if isinstance(error, UnicodeDecodeError) else ""
+        return f"it is not {dialect.encoding.upper()}{byte}. Read it with --encoding {other}, or save it as UTF-8"
     return f"{type(error).__name__}: {error}"
 
 
@@ -340,7 +369,7 @@ def _by_levels(guess: kinds.Guess, column: Strings) -> kinds.Guess:
     return guess
 
 
-def _read_column(series: pd.Series, kind: ColumnKind, cell_format: str | None, name: str) -> Cells:
+def _read_column(series: pd.Series, kind: ColumnKind, cell_format: str | None, name: str, first_row: int = 0) -> Cells:
     try:
         if kind.edge == "double":
             return _read_double(series, cell_format)
@@ -350,9 +379,9 @@ def _read_column(series: pd.Series, kind: ColumnKind, cell_format: str | None, n
     except coerce.CellError as error:
         expected = "true or false, yes or no, or a number" if kind is ColumnKind.BOOLEAN else error.expected
         raise InvalidCell(
-            f"Column {name!r} is {kind.value}: expected {expected} in row {error.row}, got {error.value!r}. "
-            "Correct the cell or make it missing; to change the kind of the column, fit again with "
-            f"schema={{{name!r}: 'categorical'}}."
+            f"Column {name!r} is {kind.value}: expected {expected} in row {first_row + error.row}, "
+            f"got {error.value!r}. Correct the cell or make it missing; to change the kind of the column, fit again "
+            f"with schema={{{name!r}: 'categorical'}}."
         ) from None
 
 

@@ -227,6 +227,18 @@ def _infer_from_texts(texts: Sequence[str], read_as_text: bool) -> Guess | None:
     return None
 
 
+def number_format(texts: Sequence[str]) -> str | None:
+    """How numbers are written: "" for plain ones, a format of `coerce`, or None: not all texts are numbers."""
+    return "" if _spells_numbers(texts) else _number_format(texts)
+
+
+def number_parts(text: str) -> tuple[str, str] | None:
+    """What stands before and after the digits of a text that may be a number; None: it is none."""
+    word = coerce.normalise(text)
+    found = _AFFIXED.fullmatch(word) if len(word) <= _LONGEST else None
+    return None if found is None else (found["prefix"], found["suffix"].strip())
+
+
 def _spells_numbers(texts: Sequence[str]) -> bool:
     if any(t.strip().lstrip("+-")[:1] not in "0123456789." for t in texts[:100]):
         return False

@@ -248,6 +248,10 @@ def _received(address: Any) -> Any:
     """The bytes: Dask has put them in the place of their address, Ray is asked for them."""
     if isinstance(address, np.ndarray):
         return address
+    if hasattr(address, "result"):
+        # Where Dask has a single core, or has lost all others, joblib makes the calls in this process
+        bytes_here: NDArray[np.uint8] = address.result()
+        return bytes_here
     import ray
 
     return ray.get(address)

@@ -59,6 +59,8 @@ _COMPUTED_AGAIN = {
 _OF_COLUMNS = {"exposure", "click_through_rate", "conversion_impact", "user_satisfaction"}
 #: What the scores of a part of the stability are: the rest needs the fold models.
 FOLD_SCORES = ("label", "fold_scores", "mean", "std")
+#: Parameters by which the clock takes part in a fit.
+CLOCKS = ("time_budget", "max_predict_time")
 #: Shown only where they are known.
 _OPTIONAL = {"call", "stages", "resources"}
 #: What a trial took, and which trials nothing beats in both score and time.
@@ -302,8 +304,9 @@ def obstacle(facts: Mapping[str, Any]) -> str | None:
     call, parameters = facts["call"], facts["parameters"]
     if not call:
         return "it is not recorded how fit was called"
-    if parameters.get("time_budget") is not None or parameters.get("max_predict_time") is not None:
-        return "the clock had a part in it (time_budget, max_predict_time)"
+    clocks = [name for name in CLOCKS if parameters.get(name) is not None]
+    if clocks:
+        return f"the clock had a part in it ({', '.join(clocks)})"
     if call["not_literal"]:
         return f"the package does not hold the objects given as {', '.join(call['not_literal'])}"
     if not isinstance(parameters.get("random_state"), int):
@@ -547,6 +550,18 @@ def _fingerprints(facts: Mapping[str, Any]) -> Section:
         "fingerprint_any_order": _measured(hashes.get("any_order"), "data", compute="fingerprint_any_order"),
         "fingerprint_target": _measured(hashes.get("target"), "data", compute="fingerprint_target"),
         "fingerprint_types": _measured(hashes.get("types"), "exact", compute="fingerprint_types"),
+        **_row_hashes(facts),
+    }
+
+
+def _row_hashes(facts: Mapping[str, Any]) -> Section:
+    """Hashes of rows that were kept: they are those in the package, and those of the training table."""
+    kept = facts["measured"].get("row_hashes")
+    if not kept:
+        return {}
+    return {
+        "row_hashes": _measured(kept, "exact", compute="row_hashes"),
+        "fingerprint_row_hashes": _measured(kept["sha256"], "data", compute="fingerprint_row_hashes"),
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import ttest_1samp
+from scipy.stats import binom, ttest_1samp
 
 from automl_wf.core.fingerprint import fingerprint_in_any_order
 from automl_wf.core.frame import read_file, read_table
@@ -40,6 +40,8 @@ MIN_SLICE, ALPHA = 50, 0.05
 #: The new model may take so many times as long as the old one; a difference of fewer milliseconds a row is let pass:
 #: a service takes several for a request whatever the model is.
 SLOWER, LEAST_MS = 1.5, 0.1
+#: Share of the rows that a model may have been fitted on, beyond what equal rows make of it.
+KNOWN_SHARE = 0.01
 _TIMED_ROWS, _REPEATS, _DRAWS_AT_ONCE = 100, 7, 100
 
 
@@ -397,12 +399,33 @@ def _time_gate(sides: Sequence[Side], max_slower: float, limit_s: float | None) 
 
 
 def _rows_gate(folders: Sequence[Path], models: Sequence[LoadedModel], X: pd.DataFrame) -> Gate:
-    """Rows that a model was fitted on flatter it. A part of them, or more than them, is not noticed."""
+    """Rows that a model was fitted on flatter it."""
+    statuses, words = [], []
     for folder, model in zip(folders, models, strict=True):
-        recorded = Evidence(folder).facts["problem"]["fingerprint"]["any_order"]
-        if fingerprint_in_any_order(read_table(X, model.schema, owner="compare").cells) == recorded:
-            return Gate("rows_are_new", "undecided", f"they are the rows that {folder} was fitted on: give others")
-    return Gate("rows_are_new", "pass", "they are not the table that either was fitted on")
+        status, reason = _judge_rows(folder, read_table(X, model.schema, owner="compare"))
+        statuses.append(status)
+        words.append(reason)
+    return Gate("rows_are_new", "undecided" if "undecided" in statuses else "pass", "; ".join(words))
+
+
+def _judge_rows(folder: Path, table: Table) -> tuple[Status, str]:
+    """Whether the rows are new to a package, beyond those that equal one of its training rows by chance."""
+    evidence = Evidence(folder)
+    if fingerprint_in_any_order(table.cells) == evidence.facts["problem"]["fingerprint"]["any_order"]:
+        return "undecided", f"they are the rows that {folder} was fitted on: give others"
+    sketch = evidence.row_sketch
+    is_known = None if sketch is None else sketch.find(table.cells)
+    if sketch is None or is_known is None or not len(is_known):
+        return "undecided", f"whether {folder} was fitted on some of them cannot be told: it keeps no hashes of them"
+    n, n_known, by_chance = len(is_known), int(is_known.sum()), sketch.repeated
+    words = f"{folder} was fitted on {100 * n_known / n:.3g} % of them"
+    if n < table.n_rows:
+        words += f" (of {n} that could be looked up)"
+    if by_chance:
+        words += f"; {100 * by_chance:.3g} % are expected by chance, as so many of its own rows equal another"
+    if binom.sf(n_known - 1, n, min(by_chance + KNOWN_SHARE, 1.0)) <= ALPHA:
+        return "undecided", f"{words}: give rows that are new"
+    return "pass", words
 
 
 def _verdict(gates: Sequence[Gate]) -> Literal["promote", "keep", "undecided"]:

@@ -18,9 +18,11 @@ from sklearn.utils import check_random_state
 
 from automl_wf.core.budget import Budget
 from automl_wf.core.business import Business, apply_business, business_from
+from automl_wf.core.compat import one_blas_thread
 from automl_wf.core.costs import Costs, DecisionRule
 from automl_wf.core.fingerprint import types_fingerprint
 from automl_wf.core.metrics import Scoring, resolve_scoring, scoring_names
+from automl_wf.core.row_sketch import RowSketch
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.card import (
@@ -101,6 +103,11 @@ class Evidence:
         return {name: arrays[name][known] for name in per_row if name in arrays}
 
     @cached_property
+    def row_sketch(self) -> RowSketch | None:
+        """Hashes of the rows that were fitted on; None: none were kept."""
+        return RowSketch.from_arrays(self.arrays, self.facts["seed"] or 0)
+
+    @cached_property
     def scoring(self) -> Scoring:
         """What was optimised, greater is better; where that is a function of the user's own, the task's default."""
         facts, task = self.facts, Task(self.facts["task"])
@@ -158,18 +165,19 @@ class Evidence:
             costs=rule if isinstance(rule, Costs) else None,
         )
         chosen, of_rows = Chosen(weights, post), (arrays["y"], arrays.get("weight"))
-        honest = bias_corrected(
-            predictions,
-            repeat_choice(chosen, blend["strategy"], names, self.scoring, predictions, *of_rows),
-            self.scoring,
-            *of_rows,
-            arrays.get("group"),
-            n_bootstraps=stated["n_bootstraps"],
-            seed=self.facts["seed"],
-            budget=Budget(),
-            chosen=chosen,
-            n_draws=(stated["n_bootstraps"] + stated["n_skipped"], stated.get("n_scored", 0)),
-        )
+        with one_blas_thread():
+            honest = bias_corrected(
+                predictions,
+                repeat_choice(chosen, blend["strategy"], names, self.scoring, predictions, *of_rows),
+                self.scoring,
+                *of_rows,
+                arrays.get("group"),
+                n_bootstraps=stated["n_bootstraps"],
+                seed=self.facts["seed"],
+                budget=Budget(),
+                chosen=chosen,
+                n_draws=(stated["n_bootstraps"] + stated["n_skipped"], stated.get("n_scored", 0)),
+            )
         return honest.to_dict()
 
     @cached_property
@@ -180,16 +188,17 @@ class Evidence:
             return arrays["blend_weights"]
         # Rivals, whose models were not kept, competed only in the honest score.
         n_candidates = len(arrays["blend_weights"])
-        return fit_strategy(
-            self.facts["blend"]["strategy"],
-            tuple(arrays["members"][:n_candidates]),
-            arrays["y"],
-            arrays.get("weight"),
-            arrays.get("group"),
-            self.scoring,
-            arrays["candidates"].tolist()[:n_candidates],
-            max_members=member_limit(len(arrays["y"])),
-        )
+        with one_blas_thread():
+            return fit_strategy(
+                self.facts["blend"]["strategy"],
+                tuple(arrays["members"][:n_candidates]),
+                arrays["y"],
+                arrays.get("weight"),
+                arrays.get("group"),
+                self.scoring,
+                arrays["candidates"].tolist()[:n_candidates],
+                max_members=member_limit(len(arrays["y"])),
+            )
 
     def held_out(self, table: Table | None = None, unit: NDArray[Any] | None = None) -> HeldOut:
         """The held-out rows, as the diagnosis takes them; without fold models, which a package does not hold.
@@ -388,6 +397,7 @@ FIGURES: dict[str, Callable[[Evidence, Mapping[str, Any]], Any]] = {
     "prediction_intervals": _prediction_intervals,
     "weights": lambda e, _: positive(e.weights),
     "arrays": lambda e, _: sorted(e.arrays),
+    "row_hashes": lambda e, _: None if e.row_sketch is None else e.row_sketch.to_dict(),
     "config": lambda e, recipe: e.config[recipe["key"]],
     "n_scored": lambda e, _: len(e.scored["y"]),
     "n_folds": lambda e, _: len(np.unique(e.scored["fold"])),

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from automl_wf.core.number_format import ordinal
+
 Facts = Mapping[str, Any]
 
 WIDTH, HEIGHT = 360.0, 290.0
@@ -153,12 +155,11 @@ def _round_values(low: float, high: float, n: int) -> list[tuple[float, str]]:
     start, end = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     largest = max(abs(low), abs(high))
-    is_long = largest >= 1e5 or decimals > 4
+    is_long = largest >= 1e7 or decimals > 4
     digits = max(1, math.ceil(math.log10(largest / step)))
-    return [
-        (i * step, f"{i * step + 0.0:.{min(digits, 6)}g}" if is_long else f"{i * step + 0.0:.{decimals}f}")
-        for i in range(start, end + 1)
-    ]
+    # Years stay as they are read: only what no year reaches has separators
+    form = f".{min(digits, 6)}g" if is_long else f",.{decimals}f" if largest >= 1e4 else f".{decimals}f"
+    return [(i * step, f"{i * step + 0.0:{form}}") for i in range(start, end + 1)]
 
 
 _UNIT = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
@@ -580,7 +581,7 @@ def _value_ticks(values: Sequence[Any], at: Sequence[float], scale: _Scale) -> t
 
 def _brief(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return ordinal(value)
     text = "missing" if value is None else str(value)
     return text if len(text) <= _MAX_LETTERS else text[: _MAX_LETTERS - 1] + "…"
 

@@ -19,7 +19,7 @@ from automl_wf.core.compat import load_onnxruntime
 from automl_wf.core.frame import read_table
 from automl_wf.core.schema import Column, ColumnKind, Schema
 from automl_wf.core.table import Strings, Table
-from automl_wf.deployment.manifest import compare
+from automl_wf.deployment.manifest import find_damages
 from automl_wf.exceptions import PackageError
 
 
@@ -81,9 +81,7 @@ class LoadedModel:
         """
         if self.classes_ is None:
             return self._run(X, "prediction").reshape(-1)
-        codes = {_key(c): code for code, c in enumerate(self.config["classes"])}
-        labels = self._run(X, "label").reshape(-1).tolist()
-        return np.asarray(self.classes_[[codes[_key(label)] for label in labels]])
+        return self._labels(self._run(X, "label"))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of shape (n_rows, n_classes); raises PackageError where the task has none."""
@@ -109,17 +107,65 @@ class LoadedModel:
         PackageError
             The graph has neither: it ranks, or there were too few rows to tell.
         """
-        if "in_set" in self._outputs:
+        if "in_set" in self._interval_outputs():
             return self._run(X, "in_set")
+        return np.column_stack([self._run(X, "lower").reshape(-1), self._run(X, "upper").reshape(-1)])
+
+    def tabulate(self, table: Table, *, intervals: bool = False) -> pd.DataFrame:
+        """Everything that the graph says of some rows.
+
+        Parameters
+        ----------
+        table : Table
+            Rows, read as the schema describes them.
+        intervals : bool, default=False
+            Add intervals of values, or sets of classes.
+
+        Returns
+        -------
+        DataFrame
+            `label` and `probability_<class>` for each class, with `set` (a JSON list of classes); or `prediction`, with
+            `lower` and `upper`.
+
+        Raises
+        ------
+        PackageError
+            Intervals are asked for and the graph has none.
+        """
+        kinds = ("prediction",) if self.classes_ is None else ("label", "probabilities")
+        names = [*kinds, *(self._interval_outputs() if intervals else ())]
+        found = dict(zip(names, self._outputs_of(table, names), strict=True))
+        if self.classes_ is None:
+            return pd.DataFrame({name: values.reshape(-1) for name, values in found.items()})
+        classes = self.config["classes"]
+        columns = {"label": self._labels(found["label"])}
+        columns |= {f"probability_{c}": found["probabilities"][:, i] for i, c in enumerate(classes)}
+        if intervals:
+            sets = [json.dumps([c for c, is_in in zip(classes, row, strict=True) if is_in]) for row in found["in_set"]]
+            columns["set"] = np.array(sets, dtype=object)
+        return pd.DataFrame(columns)
+
+    def _interval_outputs(self) -> tuple[str, ...]:
+        if "in_set" in self._outputs:
+            return ("in_set",)
         if "lower" not in self._outputs:
             raise PackageError("This graph has no intervals: it ranks, or was fitted on too few rows to tell.")
-        return np.column_stack([self._run(X, "lower").reshape(-1), self._run(X, "upper").reshape(-1)])
+        return ("lower", "upper")
+
+    def _labels(self, found: NDArray[Any]) -> NDArray[Any]:
+        """Labels of the graph as the classes that they stand for."""
+        assert self.classes_ is not None
+        codes = {_key(c): code for code, c in enumerate(self.config["classes"])}
+        return np.asarray(self.classes_[[codes[_key(label)] for label in found.reshape(-1).tolist()]])
 
     def _run(self, X: Any, output: str) -> NDArray[Any]:
         table = read_table(_as_table(X), self.schema, owner="LoadedModel", on_unknown=self.config["on_unknown"])
-        name = self.config["outputs"].get(output, output)
-        result: NDArray[Any] = self._session.run([name], self._feed(table))[0]
-        return result
+        return self._outputs_of(table, [output])[0]
+
+    def _outputs_of(self, table: Table, outputs: Sequence[str]) -> list[NDArray[Any]]:
+        names = [self.config["outputs"].get(output, output) for output in outputs]
+        results: list[NDArray[Any]] = self._session.run(names, self._feed(table))
+        return results
 
     def _feed(self, table: Table) -> dict[str, NDArray[Any]]:
         if self.config["tensor"]:
@@ -157,7 +203,7 @@ def load(path: str | os.PathLike[str], trained: bool = False) -> Any:
         A file is not as it was written; or the pickle was made by other versions of the libraries it needs.
     """
     folder = Path(path)
-    differences = compare(folder)
+    differences = find_damages(folder)
     if differences:
         what = "; ".join(f"{d.file} {d.reason}" for d in differences[:5])
         raise PackageError(f"{folder} is not the package that was written: {what}. Get an undamaged copy.")

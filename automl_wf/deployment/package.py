@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from automl_wf.core import coerce, drift
+from automl_wf.core.row_sketch import RowSketch
 from automl_wf.deployment import bill_of_materials, certificate
 from automl_wf.deployment.alarm_limits import thresholds_of
 from automl_wf.deployment.card import PAGES, build_card, facts_of, owner_info, plain
@@ -330,7 +331,7 @@ def _write_service(subject: Subject, folder: Path, measured: Mapping[str, Any]) 
             "sizing": sizing_of(measured, subject.version),
             "has_intervals": bool(_outputs_of(folder) & {"lower", "in_set"}),
         },
-        "serving_requirements": _pins([*_imported(folder), "uvicorn", "uvloop", "onnxruntime", "numpy"]),
+        "serving_requirements": _pins([*_imported(folder), "uvicorn", "httptools", "uvloop", "onnxruntime", "numpy"]),
         "testing_requirements": _pins(["pytest"]),
         "training_requirements": list((subject.environment.get("packages") or {}).items()),
     }
@@ -378,7 +379,9 @@ def _measure(subject: Subject, folder: Path, samples: Samples, graph: Mapping[st
     if graph["exists"]:
         _write_edge(folder)
         measured |= measure(folder)
-    rows = Evidence(folder).scored
+    evidence = Evidence(folder)
+    rows, sketch = evidence.scored, RowSketch.from_arrays(evidence.arrays, subject.seed or 0)
+    measured["row_hashes"] = None if sketch is None else sketch.to_dict()
     measured["n_scored"], measured["n_folds"] = len(rows["y"]), len(np.unique(rows["fold"]))
     measured["target"] = describe_target(rows["y"], subject.task, subject.classes)
     if "blend_weights" in subject.evidence:

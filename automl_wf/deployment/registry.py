@@ -14,6 +14,7 @@ swaps, or tries it, without a request being refused.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -25,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from automl_wf.deployment.manifest import MANIFEST, compare, describe_file
+from automl_wf.deployment.manifest import MANIFEST, NOT_COPIED, describe_file, find_damages
 from automl_wf.exceptions import InvalidParameter, PackageError
 
 POINTER, HISTORY, VERSIONS, ROUTING = "current", "history.jsonl", "versions", "routing.json"
@@ -180,7 +181,14 @@ class Registry:
         reason = "first version"
         if before is not None:
             self._check_input(source)
+            is_same = identity(source) == identity(self.path())
+            if is_same and force is None:
+                raise PackageError(
+                    f"{source} is the same package as {before}, which serves already: there is nothing to promote. "
+                    "Give a reason (--force 'the reason') to serve it under a further version all the same."
+                )
             reason = _check_decision(decision, self.path(), source) if force is None else f"forced: {force}"
+            reason += f"; the same package as {before}" if is_same else ""
         version = self._add(source)
         if version == before:
             raise PackageError(f"{version} serves already.")
@@ -247,6 +255,12 @@ class Registry:
         self._set_trial(trial)
         return event
 
+    @property
+    def way_back(self) -> str | None:
+        """The version that served before the current one was promoted: a rollback without a trial serves it."""
+        now = self.current
+        return next((e.before for e in reversed(self.history) if e.action == "promote" and e.version == now), None)
+
     def rollback(self, reason: str = "") -> Event:
         """Undo the last step: end the trial if there is one, else make the version current that served before.
 
@@ -272,12 +286,12 @@ class Registry:
             event = self._record("end", now, trial.version, reason or "asked for")
             self._set_trial(None)
             return event
-        before = next((e.before for e in reversed(self.history) if e.action == "promote" and e.version == now), None)
+        before = self.way_back
         if now is None or before is None:
             raise PackageError(
                 f"{self.folder} has no version before {now or 'the first'}: there is nothing to go back to."
             )
-        damages = compare(self.path(before))
+        damages = find_damages(self.path(before))
         if damages:
             raise PackageError(f"{before} is damaged ({damages[0].file} {damages[0].reason}): {now} stays.")
         return self._switch("rollback", before, now, reason or "asked for")
@@ -287,11 +301,20 @@ class Registry:
         folder = self.folder / VERSIONS
         if source.resolve().parent == folder.resolve() and source.name in self.versions:
             return source.name
+        try:
+            return self._copy(source, folder)
+        except OSError as error:
+            raise PackageError(
+                f"{source} cannot be copied into {self.folder}: {_reason_of(error)}. The registry is as it was; what "
+                "serves goes on serving."
+            ) from error
+
+    def _copy(self, source: Path, folder: Path) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
         try:
-            shutil.copytree(source, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
-            if compare(scratch):
+            shutil.copytree(source, scratch, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*NOT_COPIED))
+            if find_damages(scratch):
                 raise PackageError(f"{source} changed while it was copied. Try again.")
             scratch.chmod(0o755)
             while True:
@@ -318,8 +341,14 @@ class Registry:
             )
 
     def _switch(self, action: Action, version: str, before: str | None, reason: str) -> Event:
-        event = self._record(action, version, before, reason)
-        self._write(POINTER, version + "\n")
+        # What takes room comes first: a full disk leaves neither a step that was not taken nor one that is not recorded
+        scratch = self._prepare(POINTER, version + "\n")
+        try:
+            event = self._record(action, version, before, reason)
+        except BaseException:
+            scratch.unlink()
+            raise
+        scratch.replace(self.folder / POINTER)
         return event
 
     def _set_trial(self, trial: Trial | None) -> None:
@@ -327,23 +356,33 @@ class Registry:
             (self.folder / ROUTING).unlink(missing_ok=True)
             return
         content = {"challenger": trial.version, "mode": trial.mode, "share": trial.share}
-        self._write(ROUTING, json.dumps(content) + "\n")
+        self._prepare(ROUTING, json.dumps(content) + "\n").replace(self.folder / ROUTING)
 
     def _record(self, action: Action, version: str, before: str | None, reason: str) -> Event:
         event = Event(action, version, before, datetime.now(UTC).isoformat(timespec="seconds"), reason)
-        with (self.folder / HISTORY).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(vars(event)) + "\n")
+        path, line = self.folder / HISTORY, (json.dumps(vars(event)) + "\n").encode()
+        with path.open("ab", buffering=0) as lines:
+            size = lines.seek(0, os.SEEK_END)
+            # A full disk may take a part of it; half a line could not be read again
+            if lines.write(line) < len(line):
+                lines.truncate(size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return event
 
-    def _write(self, name: str, content: str) -> None:
-        """Replace a file whole: whoever reads it sees the old content or the new one."""
-        handle, scratch = tempfile.mkstemp(dir=self.folder, prefix=f".{name}-")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, self.folder / name)
+    def _prepare(self, name: str, content: str) -> Path:
+        """A file that replaces another one whole: whoever reads that sees the old content or the new one."""
+        handle, path = tempfile.mkstemp(dir=self.folder, prefix=f".{name}-")
+        scratch = Path(path)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.chmod(0o644)
+        except BaseException:
+            scratch.unlink()
+            raise
+        return scratch
 
 
 def identity(package: Path) -> str:
@@ -382,8 +421,19 @@ def changed_input(old: Path, new: Path) -> list[str]:
     return words
 
 
+def _reason_of(error: OSError) -> str:
+    """Why something could not be copied: of many files, the first."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list) and error.args[0]:
+        failed = error.args[0]
+        path, _, reason = failed[0]
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        # copytree has the text of each error, which repeats both paths after its reason
+        return f"{Path(path).name}{more}: {str(reason).split(':')[0]}"
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+
+
 def _check_undamaged(source: Path) -> None:
-    damages = compare(source)
+    damages = find_damages(source)
     if damages:
         raise PackageError(f"{source} is not the package that was written: {damages[0].file} {damages[0].reason}.")
 

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl_wf.core.number_format import number, ordinal
 from automl_wf.exceptions import PackageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.filters.update(md=md, show=show, number=number, percent=percent, yaml=to_yaml, pretty=pretty)
+    env.filters.update(md=md, show=show, number=number, ordinal=ordinal, percent=percent, yaml=to_yaml, pretty=pretty)
     env.filters.update(natural=natural, sentence=sentence, marked=marked)
     env.globals["needed"] = NEEDED
     return env
@@ -98,19 +99,6 @@ def _escaped(line: str) -> str:
     line = "".join(_visible(c) for c in line)
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\1", line)
-
-
-def number(value: float | int | bool | None) -> str:
-    """A figure for people: four significant digits, or whole and with thousands separated from 10,000 on."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 def natural(score: float | None, greater_is_better: bool) -> float | None:

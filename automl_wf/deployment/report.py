@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from automl_wf.deployment.card import facts_of
+from automl_wf.deployment.card import CLOCKS, facts_of
 from automl_wf.deployment.explanations import arrange_explanations
 from automl_wf.deployment.failures import arrange_failures
 from automl_wf.deployment.figures import (
@@ -183,13 +183,14 @@ def _base64(content: bytes) -> str:
 
 def _again(subject: Subject, facts: Facts) -> dict[str, Any]:
     """What to call for the same fit: the estimator with the parameters that are not at their defaults."""
-    extra = [f"{name}={name}" for name, key in (("groups", "group"),) if key in subject.evidence]
+    given = facts["call"] or {"groups": "group" in subject.evidence}
+    extra = [f"{name}={name}" for name in ("groups", "sample_weight") if given.get(name)]
     return {
         "recipe": recipe(facts),
         "call": " ".join(repr(subject.estimator).split()),
         "arguments": ", ".join(["X", "y", *extra]),
         "seed_is_given": isinstance(subject.parameters.get("random_state"), int),
-        "has_clock": subject.parameters.get("time_budget") is not None,
+        "clocks": [name for name in CLOCKS if subject.parameters.get(name) is not None],
     }
 
 

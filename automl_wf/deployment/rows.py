@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from automl_wf.core.costs import Costs
 from automl_wf.core.metrics import decide
+from automl_wf.core.number_format import number
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.card import plain
-from automl_wf.deployment.render import number
 from automl_wf.deployment.samples import reference_cells
 from automl_wf.deployment.subject import Subject
 

@@ -70,7 +70,8 @@ class Subject:
         "stage", "lead", "support" and "seconds" of each of the eight.
     call : mapping
         How `fit` was called: "estimator" (name of its class), "groups" and "sample_weight" (whether they were given)
-        and "not_literal" (parameters that JSON cannot hold).
+        and "not_literal" (parameters that JSON cannot hold); "taken_from" tells how X, y and the rest were taken out of
+        one table, or is None: "has_rows_without_target", "group_column", "weight_column" and "drop".
     drift : mapping
         {"features": …, "prediction": …} of config.json.
     categories : mapping of str to list of str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from automl_wf.core.number_format import number
 from automl_wf.deployment.figures import places_on_curves
-from automl_wf.deployment.render import number
 
 Facts = Mapping[str, Any]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -14,8 +15,12 @@ from numpy.typing import NDArray
 
 from automl_wf.core.business import take_columns
 from automl_wf.core.coerce import MISSING_TIME
+from automl_wf.core.csv_file import CsvDialect
 from automl_wf.core.fingerprint import fingerprint, fingerprint_in_any_order, target_fingerprint
-from automl_wf.core.frame import learn_schema, read_file, read_table
+from automl_wf.core.frame import is_parquet, learn_schema, read_file, read_table
+from automl_wf.core.row_sketch import RowSketch
+from automl_wf.core.schema import Schema
+from automl_wf.core.spelled_numbers import read_spelled_numbers
 from automl_wf.core.table import Cells, Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.data_preparation import arrange_rows
@@ -61,7 +66,9 @@ class TrainingData:
     fit_again: FitAgain | None = None
 
     @classmethod
-    def read(cls, data: Any, evidence: Evidence, fit_again: FitAgain | None = None) -> TrainingData:
+    def read(
+        cls, data: Any, evidence: Evidence, fit_again: FitAgain | None = None, dialect: CsvDialect | None = None
+    ) -> TrainingData:
         """Read the training data as the package's schema says.
 
         Parameters
@@ -72,6 +79,8 @@ class TrainingData:
             The package.
         fit_again : callable or None, default=None
             See the class.
+        dialect : CsvDialect, optional
+            How a CSV file is written.
 
         Returns
         -------
@@ -84,10 +93,11 @@ class TrainingData:
             They cannot be read so.
         """
         try:
+            schema = read_schema(evidence.facts, evidence.config)
             if isinstance(data, (str, os.PathLike)):
-                data = read_file(data)
-            data = _with_target(data, evidence.facts["target"])
-            table = read_table(data, read_schema(evidence.facts, evidence.config), owner="verify")
+                data = _read_file(data, dialect, evidence, schema)
+            data = _with_target(data, evidence)
+            table = read_table(data, schema, owner="verify")
         except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError, WorkflowError) as error:
             what = f"{type(error).__name__}: {error}"[:300]
             raise PackageError(f"The data cannot be read as the package describes them: {what}") from error
@@ -95,7 +105,8 @@ class TrainingData:
         if table.n_rows != n_rows:
             raise PackageError(
                 f"The data are not the table that the model was fitted on: {table.n_rows:,} rows, {n_rows:,} expected. "
-                "Give that table; a model is judged on other rows by `evaluate` or `automl-wf compare`."
+                "Give that table. Two models are judged on other rows by `automl-wf compare OLD NEW --data FILE`; "
+                "one by what `automl-wf predict` says of them."
             )
         return cls(evidence, data, table, fit_again)
 
@@ -226,8 +237,31 @@ def _inputs(data: Any, evidence: Evidence) -> Any:
     return data[[by_name[name] for name in dict.fromkeys([*names, *outcomes])]]
 
 
-def _with_target(data: Any, name: str) -> Any:
-    """The rows whose target is there: others cannot have been fitted on."""
+def _read_file(
+    path: str | os.PathLike[str], dialect: CsvDialect | None, evidence: Evidence, schema: Schema
+) -> pd.DataFrame:
+    """The table of a file; where it was fitted on as pandas reads CSV by itself, with NA in text as missing, so."""
+
+    def is_the_table(candidate: pd.DataFrame) -> bool:
+        with suppress(WorkflowError):
+            cells = read_table(_with_target(candidate, evidence), schema, owner="verify").cells
+            return bool(fingerprint(cells) == evidence.facts["data"].get("fingerprint"))
+        return False
+
+    data = read_file(path, dialect)
+    if is_parquet(path) or is_the_table(data):
+        return data
+    by_pandas = pd.read_csv(path, low_memory=False, **(dialect or CsvDialect()).options)
+    return by_pandas if is_the_table(by_pandas) else data
+
+
+def _with_target(data: Any, evidence: Evidence) -> Any:
+    """The rows whose target is there, others cannot have been fitted on; numbers written as text are numbers."""
+    name = evidence.facts["target"]
+    if isinstance(data, pd.DataFrame) and name in data and Task(evidence.facts["task"]) is Task.REGRESSION:
+        spelled = read_spelled_numbers(data[name])
+        if spelled is not None:
+            data = data.assign(**{name: spelled.values})
     if not isinstance(data, pd.DataFrame) or name not in data or not data[name].isna().any():
         return data
     return data[data[name].notna()].reset_index(drop=True)
@@ -315,6 +349,7 @@ FIGURES: dict[str, Callable[[TrainingData, Mapping[str, Any]], Any]] = {
     "fingerprint": lambda data, _: fingerprint(data.table.cells),
     "fingerprint_any_order": lambda data, _: fingerprint_in_any_order(data.table.cells),
     "fingerprint_target": _target,
+    "fingerprint_row_hashes": lambda data, _: RowSketch.of(data.table.cells, data.evidence.facts["seed"] or 0).sha256,
     "n_rows": lambda data, _: data.table.n_rows,
     "columns": _count_columns,
     "ranges": _ranges,

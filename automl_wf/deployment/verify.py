@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from automl_wf.core.csv_file import CsvDialect
 from automl_wf.deployment import bill_of_materials, certificate
 from automl_wf.deployment.card import PAGES, build_card, plain
 from automl_wf.deployment.evidence import Evidence, compute, measure
@@ -26,7 +27,7 @@ from automl_wf.deployment.training_data import NO_DATA, FitAgain, TrainingData, 
 from automl_wf.exceptions import PackageError, UnknownCategoryWarning, WorkflowError
 
 Kind = Literal["file", "exact", "tolerance", "data", "once"]
-Status = Literal["ok", "wrong", "not checked"]
+Status = Literal["ok", "edited", "wrong", "not checked"]
 #: A timing or memory figure is wrong if it is measured again more than this many times larger or smaller: another
 #: machine may be faster, and one that was busy was seen to make the slowest twentieth of the rows 23 times slower.
 FACTOR = 100.0
@@ -34,6 +35,9 @@ FACTOR = 100.0
 BOUND = 1e-9
 #: Largest relative difference of a figure computed again: the last digits of a sum depend on its order.
 REPR = 1e-12
+#: The same of the figures that a minimiser ends at: it multiplies the last digits of its sums, which other processors
+#: and other libraries round otherwise.
+MINIMISED, MINIMISED_BOUND = frozenset({"weights"}), 1e-6
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, EOFError)
 
 
@@ -49,8 +53,8 @@ class Check:
         The file or figure.
     kind : {"file", "exact", "tolerance", "data", "once"}
         How far it can be computed again.
-    status : {"ok", "wrong", "not checked"}
-        How it came out.
+    status : {"ok", "edited", "wrong", "not checked"}
+        How it came out; "edited": a setting of the deployment, which its operator may edit.
     reason : str
         In words.
     n_figures, n_records : int
@@ -119,12 +123,17 @@ class Report:
         return {"path": str(self.path), "ok": self.ok, "figures": self.figures, "checks": checks}
 
     def __str__(self) -> str:
-        counts = {s: sum(c.status == s for c in self.checks) for s in ("ok", "wrong", "not checked")}
+        counts = {s: sum(c.status == s for c in self.checks) for s in ("ok", "edited", "wrong", "not checked")}
         summary = ", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {self.sentence}"
         return "\n".join([f"{self.path}: {summary}", *(f"  {c}" for c in self.checks if c.status != "ok")])
 
 
-def verify(path: str | os.PathLike[str], data: Any = None, fit_again: FitAgain | None = None) -> Report:
+def verify(
+    path: str | os.PathLike[str],
+    data: Any = None,
+    fit_again: FitAgain | None = None,
+    dialect: CsvDialect | None = None,
+) -> Report:
     """Compute a package's figures again.
 
     Parameters
@@ -135,6 +144,8 @@ def verify(path: str | os.PathLike[str], data: Any = None, fit_again: FitAgain |
         The training table, or a CSV or Parquet file of it; figures of the class "data" are computed from it.
     fit_again : callable, optional
         How to fit again (`automl_wf.estimator.fit_again`), for what only that can tell. None: it is not told.
+    dialect : CsvDialect, optional
+        How a CSV file is written; None: commas, points, UTF-8.
 
     Returns
     -------
@@ -150,7 +161,7 @@ def verify(path: str | os.PathLike[str], data: Any = None, fit_again: FitAgain |
     if not folder.is_dir():
         raise PackageError(f"Expected the folder of a package, got {folder}, which is not a folder.")
     evidence = Evidence(folder)
-    handed_over = None if data is None else TrainingData.read(data, evidence, fit_again)
+    handed_over = None if data is None else TrainingData.read(data, evidence, fit_again, dialect)
     checks = [*_check_files(folder), *_check_card(evidence, handed_over)]
     checks += [_check_made_again(evidence, name) for name in _MADE]
     if _has_graph(folder):
@@ -168,7 +179,8 @@ def _has_graph(folder: Path) -> bool:
 def _check_files(folder: Path) -> Iterator[Check]:
     differences = compare(folder)
     for difference in differences:
-        yield Check("manifest", difference.file, "file", "wrong", difference.reason)
+        status: Status = "edited" if difference.is_edit else "wrong"
+        yield Check("manifest", difference.file, "file", status, difference.reason)
     told = {d.file for d in differences}
     for name in files_of(folder):
         if name not in told:
@@ -291,7 +303,8 @@ def _recompute(
     """Where a field differs from what is computed again, but for records of the run."""
     again = compute(evidence, recipe) if data is None else compute_from_data(data, recipe, name)
     value, again = (without_records(name, v, recipe) for v in (stated.get("value"), again))
-    return [f"{reason} (computed again)" for reason in differences(value, again, "value")]
+    tolerance = MINIMISED_BOUND if recipe["compute"] in MINIMISED else REPR
+    return [f"{reason} (computed again)" for reason in differences(value, again, "value", tolerance)]
 
 
 def _check_page(folder: Path, name: str, card: Mapping[str, Any]) -> Check:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from automl_wf.core.budget import Budget
 from automl_wf.core.findings import Finding
 from automl_wf.core.metrics import Floats
+from automl_wf.core.number_format import number
 from automl_wf.core.schema import Column
 from automl_wf.core.table import Table
 from automl_wf.evaluation import slices as slices_of
@@ -148,11 +149,11 @@ def _predictions(
     answers: list[list[Floats]] = []
     common = scenarios.table.take(shared)
     longest = 0.0
-    for number, predict in enumerate(predictors):
+    for fold, predict in enumerate(predictors):
         if budget.left() <= longest:
             break
         start = time.perf_counter()
-        tables = [*scenarios.tables(rows[number], number), common]
+        tables = [*scenarios.tables(rows[fold], fold), common]
         ends = np.cumsum([t.n_rows for t in tables])[:-1]
         answers.append(np.split(predict(stack(tables)), ends))
         longest = max(longest, time.perf_counter() - start) if budget.is_limited else 0.0
@@ -207,7 +208,7 @@ def slice_findings(slices: Slices | None) -> list[Finding]:
         Finding(
             "error_slices",
             "info",
-            f"The model errs more where {worst.where}: {slices.loss} {worst.loss:.4g} against {worst.rest:.4g} "
+            f"The model errs more where {worst.where}: {slices.loss} {number(worst.loss)} against {number(worst.rest)} "
             f"elsewhere{more}.",
             "Look at these rows: more of them, or a column that tells them apart, may help. See evaluation_.slices.",
             worst.columns,

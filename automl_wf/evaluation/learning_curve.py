@@ -18,6 +18,7 @@ from automl_wf.bayesian_hpo.objective import MAX_PARALLEL_ROWS
 from automl_wf.core.budget import Budget
 from automl_wf.core.folds import FoldCache, FoldData
 from automl_wf.core.metrics import METRICS, Floats, Scoring
+from automl_wf.core.number_format import number
 from automl_wf.core.tasks import Task
 from automl_wf.evaluation.bias_correction import sample_rows
 from automl_wf.evaluation.held_out import MEASURED, NO_TIME, draw_counts
@@ -379,8 +380,8 @@ def power_law(sizes: Floats, errors: Floats, at: Floats) -> tuple[Floats, Floats
 
 def _sentence(facts: LearningCurve) -> str:
     last = facts.points[-1].n_rows
-    change = f"from {facts.at_last:.4g} at {last} to {facts.at_twice:.4g} at {facts.twice} rows"
-    interval = f"95 % interval {facts.at_twice_low:.4g} to {facts.at_twice_high:.4g}"
+    change = f"from {number(facts.at_last)} at {number(last)} to {number(facts.at_twice)} at {number(facts.twice)} rows"
+    interval = f"95 % interval {number(facts.at_twice_low)} to {number(facts.at_twice_high)}"
     said = {
         HELPS: "more data would help",
         HARDLY_HELPS: "more data would hardly help",

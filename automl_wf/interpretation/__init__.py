@@ -24,6 +24,7 @@ from automl_wf.interpretation.permutation import (
     Importances,
     Predictor,
     affordable_effort,
+    idle,
     most_urgent_first,
     permutation_importance,
     seconds_per_row,
@@ -181,7 +182,7 @@ def _ranked(measured: Importances, scoring: Scoring) -> Interpretation:
         measured.n_folds,
         measured.n_repeats,
         scoring.greater_is_better,
-        idle=tuple(row.column for row in ranked if row.is_idle),
+        idle=idle(ranked),
         not_run=tuple(row.column for row in ranked if row.mean is None),
         unstable=unstable(ranked),
     )

@@ -115,12 +115,14 @@ def resolve(facts: Any, path: str) -> Any:
 def _worth_saying(facts: Facts) -> Iterator[tuple[str, str]]:
     """Kinds of sentences, and where their facts are."""
     rows = facts["importances"]
-    mattering = [i for i, row in enumerate(rows) if row["low"] is not None and row["low"] > 0]
-    for i in mattering[:MAX_NAMED]:
+    costing = [i for i, row in enumerate(rows) if row["mean"] is not None and row["column"] not in facts["idle"]]
+    for i in costing[:MAX_NAMED]:
         top = "most_of_measured" if facts["not_run"] else "matters_most"
-        yield (top if i == mattering[0] else "matters_too"), f"/importances/{i}"
+        if not _is_beyond_chance(rows[i]):
+            top = "seems_to_matter_most"
+        yield (top if i == costing[0] else "matters_too"), f"/importances/{i}"
     if facts["idle"]:
-        yield ("idle" if mattering else "nothing_matters"), "/idle"
+        yield ("idle" if costing else "nothing_matters"), "/idle"
     if facts["unstable"]:
         yield "unstable", "/unstable"
     for status in sorted({row["status"] for row in rows if row["mean"] is None}):
@@ -162,6 +164,19 @@ def _most_of_measured(row: Facts, facts: Facts) -> str:
         f"Of the {n_columns - len(facts['not_run'])} columns measured, `{row['column']}` matters most: "
         f"{_what_shuffling_does(row, facts)}. There are {n_columns} columns: one of the others may matter more."
     )
+
+
+def _seems_to_matter_most(row: Facts, facts: Facts) -> str:
+    n_folds = len(row["by_fold"])
+    each = "in the one fold looked at" if n_folds == 1 else f"in each of {n_folds} folds"
+    return (
+        f"`{row['column']}` seems to matter most: {_what_shuffling_does(row, facts)}. It does so {each}, "
+        "which are too few to tell how much is chance."
+    )
+
+
+def _is_beyond_chance(row: Facts) -> bool:
+    return row["low"] is not None and row["low"] > 0
 
 
 def _what_shuffling_does(row: Facts, facts: Facts) -> str:
@@ -276,6 +291,7 @@ def _outside_share(share: float, facts: Facts) -> str:
 WORDS: dict[str, Callable[[Any, Facts], str]] = {
     "matters_most": _matters_most,
     "most_of_measured": _most_of_measured,
+    "seems_to_matter_most": _seems_to_matter_most,
     "matters_too": _matters_too,
     "idle": _idle,
     "nothing_matters": _nothing_matters,

@@ -34,6 +34,8 @@ _PROBE, _MARGIN = 200, 1.3
 _ENOUGH_FOLDS = 3
 #: Share of the time in which the order of columns may be found, and fewest rows that tell something of it.
 _ORDER_SHARE, _FEWEST_MOVED = 0.2, 4
+#: Part of the largest importance below which one is not worth a word.
+_SMALL = 0.05
 #: Shuffled columns are predicted together up to this many rows: a call costs more than a few rows do.
 _ROWS_PER_CALL = 2000
 
@@ -71,11 +73,6 @@ class Importance:
     def matters(self) -> bool:
         """Whether the score falls beyond chance."""
         return self.low is not None and self.low > 0
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it was measured and no fall beyond chance was seen."""
-        return self.mean is not None and not self.matters
 
 
 @dataclass(frozen=True)
@@ -401,6 +398,30 @@ def _summarised(name: str, drops: Floats) -> Importance:
     return Importance(name, mean, float(np.nanstd(drops, ddof=1)), mean - half, mean + half, by_fold=each)
 
 
+def idle(rows: Sequence[Importance]) -> tuple[str, ...]:
+    """Columns that were measured and cost nothing beyond chance.
+
+    Parameters
+    ----------
+    rows : sequence of Importance
+        All columns.
+
+    Returns
+    -------
+    tuple of str
+        Those whose interval holds 0; but for those that cost something in each fold, and at least a twentieth of the
+        largest importance: of them a few folds can only not tell how much.
+    """
+    largest = max((row.mean for row in rows if row.mean is not None), default=0.0)
+    return tuple(
+        row.column
+        for row in rows
+        if row.mean is not None
+        and not row.matters
+        and not (row.mean >= _SMALL * largest > 0 and min(row.by_fold, default=0.0) > 0)
+    )
+
+
 def unstable(rows: Sequence[Importance]) -> tuple[str, ...]:
     """Columns that matter on average, but in some folds hardly or not at all.
 
@@ -420,7 +441,7 @@ def unstable(rows: Sequence[Importance]) -> tuple[str, ...]:
         row.column
         for row in rows
         if row.mean is not None
-        and row.mean >= 0.05 * largest > 0
+        and row.mean >= _SMALL * largest > 0
         and len(row.by_fold) >= 3
         and min(row.by_fold) < 0.1 * max(row.by_fold)
     )

@@ -85,11 +85,13 @@ def tiny_classes(view: DataView) -> Iterator[Finding]:
     tiny = [(label, int(c)) for label, c in zip(labels, counts, strict=True) if c < FOLDS]
     if tiny:
         shown = ", ".join(f"{label!r} ({count})" for label, count in tiny[:5])
+        may_be_quantity = len(tiny) == len(labels) and view.target.classes.dtype.kind in "iuf"
+        hint = " If y is a quantity, set task='regression' (--task regression)." if may_be_quantity else ""
         yield Finding(
             "tiny_classes",
             "warning",
             f"{len(tiny)} class(es) have fewer rows than there are folds: {shown}.",
-            "Merge them into another class or collect more rows: nobody can say how well a model knows them.",
+            "Merge them into another class or collect more rows: nobody can say how well a model knows them." + hint,
         )
 
 

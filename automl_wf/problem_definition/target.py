@@ -13,11 +13,12 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
 from automl_wf.core.findings import Finding
+from automl_wf.core.spelled_numbers import MAX_CLASSES, read_spelled_numbers
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidTarget
 
 #: Whole numbers with at most this many distinct values are taken for classes when the task is "auto".
-MAX_INTEGER_CLASSES = 20
+MAX_INTEGER_CLASSES = MAX_CLASSES
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ def _infer_family(values: NDArray[Any]) -> tuple[str, tuple[Finding, ...]]:
     _check_no_dates(values)
     kind = pd.api.types.infer_dtype(values, skipna=True)
     if values.dtype.kind not in "iuf" and kind not in ("integer", "floating", "mixed-integer-float", "decimal"):
+        _check_not_spelled(values)
         return "classification", ()
     numbers = values.astype(np.float64)
     n_distinct = len(np.unique(numbers))
@@ -223,6 +225,18 @@ def _infer_family(values: NDArray[Any]) -> tuple[str, tuple[Finding, ...]]:
     return family, (finding,)
 
 
+def _check_not_spelled(values: NDArray[Any]) -> None:
+    """Text that spells numbers would be as many classes as there are numbers: nobody means that."""
+    spelled = read_spelled_numbers(values) if values.dtype.kind in "OUT" else None
+    if spelled is not None and spelled.are_no_classes:
+        text, number = spelled.example
+        raise InvalidTarget(
+            f"y is text that spells {spelled.n_distinct} different numbers ({text!r} is {number:.15g}): they would be "
+            f"{spelled.n_distinct} classes. Convert y to numbers, or set task='classification' if they are classes."
+            f"{' No numbers are ' + spelled.unreadable_cells + '.' if spelled.unreadable else ''}"
+        )
+
+
 def _check_no_dates(values: NDArray[Any]) -> None:
     kind = pd.api.types.infer_dtype(values, skipna=True)
     if kind in ("datetime", "datetime64", "date", "timedelta", "timedelta64", "period"):
@@ -233,9 +247,10 @@ def _classes(values: NDArray[Any], name: str, findings: tuple[Finding, ...]) -> 
     values = _plain_labels(values)
     classes, codes = np.unique(values, return_inverse=True)
     if len(classes) < 2:
+        hint = " If y is a quantity, set task='regression' (--task regression)." if values.dtype.kind in "iuf" else ""
         raise InvalidTarget(
             f"y holds one class only ({classes.tolist()[0]!r}): there is nothing to tell apart. "
-            "A classifier needs rows of at least two classes."
+            f"A classifier needs rows of at least two classes.{hint}"
         )
     task = Task.BINARY if len(classes) == 2 else Task.MULTICLASS
     return Target(task, codes.astype(np.int64), classes, name, findings)

@@ -103,3 +103,16 @@ def test_what_was_sent_is_opened_once(processes: Workers, monkeypatch: pytest.Mo
         assert spread._call(7, "token", processes._payload, True, ("doubles", value))[1].value[0] == 2 * value
     assert len(opened) == 1
     monkeypatch.setattr(spread, "_OPENED", {})
+
+
+def test_dask_with_a_single_core_makes_the_calls_here() -> None:
+    distributed = pytest.importorskip("distributed")
+    settings = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
+        workers = Workers.configured()
+        assert workers is not None
+        workers.send(work)
+        outcomes = workers.run([("double", i) for i in range(3)])
+        workers.forget()
+    assert [outcome.value for outcome in outcomes] == [(2 * i, os.getpid()) for i in range(3)]
+    assert (workers.losses, workers.n_sent) == ([], 1)

@@ -15,6 +15,7 @@ from automl_wf.core.fingerprint import fingerprint, fingerprint_of
 from automl_wf.core.frame import learn_schema
 from automl_wf.core.graph import GraphBuilder
 from automl_wf.core.metrics import resolve_scoring
+from automl_wf.core.row_sketch import RowSketch
 from automl_wf.core.tasks import Task
 from automl_wf.deployment.package import Package, deploy
 from automl_wf.deployment.subject import Subject, describe_environment
@@ -105,6 +106,7 @@ def make_subject(number: str = "x", text: str = "place", **changes: Any) -> Subj
             "baseline": np.full((n, 2), 0.5),
             "fold": np.arange(n) % 4,
             "blend_weights": np.array([1.0]),
+            **RowSketch.of(table.cells, 0).arrays,
         },
         problem={"scoring": "roc_auc", "fingerprint": fingerprint_of(table, y, CLASSES).to_dict()},
         data={"fingerprint": fingerprint(table.cells), "folds": "stratified, 4 folds"},

@@ -175,6 +175,19 @@ def test_a_reader_with_a_minute_is_answered_first(subject: Subject) -> None:
     assert set(re.findall(r"\]\(#([\w-]+)\)", minute)) <= anchors
 
 
+def test_a_class_that_is_never_recognised_and_a_warning_are_told_in_the_minute(subject: Subject) -> None:
+    card = card_of(subject)
+    report = card["sections"]["quantitative_analyses"]["report"]["value"]
+    report[1]["recall"] = 0.0
+    card["sections"]["caveats_and_recommendations"]["findings"].update(
+        source="measured", value=[{"severity": "warning", "message": "Few rows.", "advice": "", "columns": []}]
+    )
+    page = render_card(card)
+    minute = page[page.index("## In one minute") : page.index("## About this card")]
+    assert "Of yes no row is recognised: each is taken for another class. Probabilities still rank rows" in minute
+    assert "Nothing serious was found in data and run, but a warning is among the [findings](#findings)." in minute
+
+
 def test_the_agents_of_each_stage_are_on_the_card(make: Callable[..., Subject]) -> None:
     stages = [{"stage": "evaluation", "lead": "ML Engineer", "support": "Statistical Analyst", "seconds": 1.5}]
     page = render_card(card_of(make(stages=stages)))
@@ -210,11 +223,40 @@ def test_the_problem_statement_says_all_that_stage_1_asks_for(make: Callable[...
     full = render_problem_statement(card_of(subject, {"objectives": "fewer lost customers", "owner": "Ada"}))
     assert "- **Objectives:** fewer lost customers *(by owner)*" in full
     assert "the user asked for it (`scoring`)" in full
-    assert "| ROC AUC | 0.7 | yes | 0.75 |" in full
+    assert "| ROC AUC | at least 0.7 | 0.75 |" in full
     assert "- **Seconds planned for the fit:** 60." in full
     assert "| Seconds of the fit | 60 | 2.5 |" in full
     assert "| Bytes of memory | – | 1,000,000,000 |" in full
     assert "4 folds (40 rows)" in full
+
+
+def test_what_is_asked_is_said_in_words(make: Callable[..., Subject]) -> None:
+    of_score = {"label": "RMSE", "is_at_least": False, "unit": "", "verdict": "not judged yet"}
+    criteria = [
+        {**of_score, "name": "beats_baseline", "wanted": None},
+        {**of_score, "name": "max_predict_time", "label": "time", "wanted": 0.5, "unit": "seconds per row"},
+    ]
+    subject = make(parameters={"random_state": 1_398_844_612})
+    subject.evaluation["criteria"] = criteria
+    page = render_card(card_of(subject))
+    assert "| RMSE better than the baseline's | below 0.5 |" in page
+    assert "| time | at most 0.5 seconds per row |" in page
+    assert "- random state: 1398844612" in page
+
+
+def test_the_interval_says_what_it_is_of(subject: Subject) -> None:
+    honest = {"value": 0.7, "interval": [0.6, 0.8], "n_bootstraps": 9, "best_of_n": 0.8, "n_skipped": 0,
+              "n_rows": 40, "confidence": 0.95, "n_scored": 0}  # fmt: skip
+    page = render_card(card_of(replace(subject, evaluation={**subject.evaluation, "honest": honest})))
+    assert "Interval of 95\xa0%: 0.6 to 0.8, of this model's score on very many rows like these." in page
+    assert "The score on one test set scatters further" in page
+
+
+def test_ends_of_ranges_are_no_quantities(make: Callable[..., Subject]) -> None:
+    subject = make()
+    facts = facts_of(subject, {}, GRAPH, MEASURED)
+    facts["columns"][0] |= {"minimum": 1872.0, "maximum": 2010.0}
+    assert re.search(r"\| x \| 1872 \| 2010 \|", render_card(build_card(facts)))
 
 
 def test_the_card_never_judges(subject: Subject) -> None:

@@ -206,6 +206,10 @@ def test_a_slow_and_large_model_is_measured_as_that(copy: Inspection) -> None:
 
 
 SPOILT = '''
+import logging
+
+from starlette.responses import Response
+
 
 class Spoilt:
     """Lets strangers in, answers too many rows, breaks on missing columns, hides metrics and the model."""

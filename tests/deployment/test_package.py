@@ -25,12 +25,15 @@ from automl_wf.deployment import Package, Subject, deploy, load, verify
 from automl_wf.deployment import package as writing
 from automl_wf.deployment.checklist import TestRun, guarded_environment
 from automl_wf.deployment.manifest import compare, files_of, read_manifest
+from automl_wf.deployment.package import check_free
+from automl_wf.deployment.registry import Registry
 from automl_wf.deployment.samples import make_samples, rows_to_input, to_json
 from automl_wf.evaluation import evaluate
 from automl_wf.evaluation.reference import drift_reference
 from automl_wf.exceptions import MissingColumns, NotExportable, PackageError, PackageExists, WorkflowWarning
 
 HOSTILE = 'x\'"{{ 7*7 }}<b>|`;\n DROP TABLE y; -- {"a": 1} 🙂'
+PROMETHEUS = "monitoring/prometheus.yml"
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_the_edge_is_copied_verbatim(package: Package) -> None:
 def test_requirements_pin_what_serving_imports(package: Package) -> None:
     lines = (package.path / "requirements.txt").read_text().split()
     names = {line.partition("==")[0] for line in lines}
-    assert {"fastapi", "numpy", "onnxruntime", "prometheus-client", "uvicorn"} <= names
+    assert {"fastapi", "httptools", "msgspec", "numpy", "onnxruntime", "prometheus-client", "uvicorn"} <= names
     assert ("uvloop" in names) == (sys.platform != "win32")
     assert not names & {"scikit-learn", "pandas", "automl-wf", "onnx", "pytest"}
     assert all("==" in line for line in lines)
@@ -111,16 +114,59 @@ def test_the_graph_is_bound_to_its_configuration_and_files_can_be_checked(packag
         ended = subprocess.run(command, cwd=copy, capture_output=True, text=True)
         return ended.returncode, ended.stdout + ended.stderr
 
-    assert check()[0] == 0
+    assert check() == (0, "Every file of MANIFEST.json is as it was exported.\n")
+    edit_settings(copy)
+    status, said = check()
+    assert status == 0
+    assert [line.split()[8] for line in said.splitlines()[:-1]] == ["compose.yaml", "deploy/resources.json", PROMETHEUS]
+    assert said.splitlines()[-1].startswith("Every other file")
     with (copy / "model/model.onnx").open("ab") as stream:
         stream.write(b"x")
     (copy / "docs/report.html").unlink()
+    (copy / "monitoring/prometheus.yml").write_text("# mine\n")
     status, said = check()
     assert status == 1
     assert "model/model.onnx has other bytes" in said
     assert "docs/report.html cannot be read" in said
     (copy / "MANIFEST.json").write_text("[]")
     assert check()[0] == 1
+
+
+def edit_settings(folder: Path) -> None:
+    """What the pages of a package tell its operator to do in its folder."""
+    (folder / PROMETHEUS).write_text((folder / PROMETHEUS).read_text().replace("service:8000", "127.0.0.1:8000"))
+    (folder / "deploy/resources.json").write_text("{}")
+    (folder / "deploy/overlay.yaml").write_text("mine: 1")
+    (folder / "compose.yaml").unlink()
+    (folder / ".venv/bin").mkdir(parents=True, exist_ok=True)
+    (folder / ".venv/bin/python").symlink_to(sys.executable)
+    (folder / ".env").write_text("MODEL_API_KEY_HASHES=")
+
+
+def test_what_an_operator_may_edit_is_told_and_hinders_nothing(package: Package, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(package.path, tmp_path / "copy"))
+    edit_settings(copy)
+    edited = [c.subject for c in verify(copy).checks if c.status == "edited"]
+    assert edited == [".env", ".venv", "compose.yaml", "deploy/overlay.yaml", "deploy/resources.json", PROMETHEUS]
+    assert verify(copy).ok
+    assert len(load(copy).predict(pd.DataFrame({"x": [1.0], "place": ["North"]}))) == 1
+    registry = Registry(tmp_path / "registry")
+    assert registry.promote(copy).version == "v1"
+    assert not [name for name in (".venv", ".env") if (registry.path() / name).exists()]
+    assert "127.0.0.1:8000" in (registry.path() / PROMETHEUS).read_text()
+    # Replacing it would cost somebody's work
+    with pytest.raises(PackageExists, match="is in the way"):
+        check_free(copy)
+    for name in ("model/config.json", "api/app.py", "monitoring/metrics.py", "requirements.txt", "docs/deployment.md"):
+        broken = Path(shutil.copytree(package.path, tmp_path / name.replace("/", "-")))
+        (broken / name).write_text((broken / name).read_text() + "\n")
+        with pytest.raises(PackageError, match=f"{name} has other bytes"):
+            registry.promote(broken, force="I know better")
+    # A manifest may not free more than that
+    manifest = json.loads((copy / "MANIFEST.json").read_text())
+    (copy / "MANIFEST.json").write_text(json.dumps({**manifest, "editable": [*manifest["editable"], "*"]}))
+    (copy / "api/app.py").write_text("")
+    assert [c.subject for c in verify(copy).wrong if c.check == "manifest"] == ["api/app.py"]
 
 
 def test_tests_have_requirements_of_their_own(package: Package) -> None:

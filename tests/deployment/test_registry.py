@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -135,6 +137,39 @@ def test_what_may_not_be_promoted(champion: Path, challenger: Path, tmp_path: Pa
     assert sorted(p.relative_to(registry.folder) for p in registry.folder.rglob("*")) == before
 
 
+def test_a_full_disk_is_one_line_and_changes_nothing(
+    champion: Path, challenger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = Registry(tmp_path / "registry")
+    registry.promote(champion)
+
+    def content() -> dict[str, bytes]:
+        return {str(p): p.read_bytes() for p in registry.folder.rglob("*") if p.is_file()}
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[-1]))
+
+    before = content()
+    for name in ("copyfile", "copytree"):
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, name, full)
+            with pytest.raises(PackageError) as failed:
+                registry.promote(challenger, force="now")
+        said = str(failed.value)
+        assert said.startswith(f"{challenger} cannot be copied into {registry.folder}: ")
+        assert "No space left on device" in said
+        assert len(said) < 400 + len(str(tmp_path))
+        assert content() == before
+    for name in ("_record", "_prepare"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Registry, name, full)
+            with pytest.raises(OSError, match="No space left"):
+                registry.promote(challenger, force="now")
+        kept = {path: data for path, data in content().items() if path in before}
+        assert (kept, registry.current, len(registry.history)) == (before, "v1", 1)
+    assert not list(registry.folder.glob(".current-*"))
+
+
 def test_a_damaged_version_is_not_gone_back_to(champion: Path, challenger: Path, tmp_path: Path) -> None:
     registry = Registry(tmp_path / "registry")
     registry.promote(champion)
@@ -174,6 +209,54 @@ def test_equal_models_are_undecided(champion: Path, challenger: Path) -> None:
     assert {g.name: g.status for g in found.gates if g.name == "no_worse_slice"} == {"no_worse_slice": "pass"}
     assert found.verdict != "promote"
     assert json.loads(json.dumps(found.to_dict()))["format"] == 1
+
+
+def rows_gate(old: Path, new: Path, data: pd.DataFrame) -> Any:
+    return next(g for g in compare_packages(old, new, data).gates if g.name == "rows_are_new")
+
+
+def test_training_rows_among_the_given_are_noticed(champion: Path, challenger: Path, subject: Any) -> None:
+    trained_on = subject.reference.assign(answer=subject.reference_y)
+    new = rows_gate(champion, challenger, rows())
+    assert (new.status, new.reason) == (
+        "pass", f"{champion} was fitted on 0 % of them; {challenger} was fitted on 0 % of them"
+    )  # fmt: skip
+    part = rows_gate(champion, challenger, trained_on.head(25))
+    assert part.status == "undecided"
+    assert f"{champion} was fitted on 100 % of them: give rows that are new" in part.reason
+    some = rows_gate(champion, challenger, pd.concat([trained_on.head(20), rows(380)]))
+    assert some.status == "undecided"
+    assert f"{champion} was fitted on 5 % of them" in some.reason
+    assert rows_gate(champion, challenger, pd.concat([trained_on.head(2), rows(398)])).status == "pass"
+    whole = rows_gate(champion, challenger, trained_on.iloc[::-1])
+    assert whole.reason.startswith(f"they are the rows that {champion} was fitted on")
+
+
+def test_rows_that_equal_one_another_by_themselves_are_let_pass(champion: Path, challenger: Path, subject: Any) -> None:
+    """Where half of the training rows are not unique, half of new ones are expected to be among them."""
+    path = champion / "model/evidence.npz"
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    some = subject.reference.assign(answer=subject.reference_y).head(20)
+    assert rows_gate(champion, challenger, pd.concat([some, rows(30)])).status == "undecided"
+    counts = np.where(np.arange(40) < 20, 2, 1)
+    for folder in (champion, challenger):
+        np.savez_compressed(folder / "model/evidence.npz", **{**arrays, "row_count": counts.astype(np.uint32)})
+        write_manifest(folder)
+    gate = rows_gate(champion, challenger, pd.concat([some, rows(30)]))
+    assert gate.status == "pass"
+    assert "40 % of them; 66.7 % are expected by chance, as so many of its own rows equal another" in gate.reason
+
+
+def test_a_package_without_hashes_cannot_tell_whether_rows_are_new(champion: Path, challenger: Path) -> None:
+    path = champion / "model/evidence.npz"
+    with np.load(path) as archive:
+        arrays = {name: values for name, values in archive.items() if not name.startswith("row_")}
+    np.savez_compressed(path, **arrays)
+    write_manifest(champion)
+    gate = rows_gate(champion, challenger, rows())
+    assert gate.status == "undecided"
+    assert gate.reason.startswith(f"whether {champion} was fitted on some of them cannot be told: it keeps no hashes")
 
 
 def test_the_score_gate_tells_better_from_worse(champion: Path) -> None:

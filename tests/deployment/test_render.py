@@ -7,12 +7,12 @@ import json
 import jinja2
 import pytest
 
+from automl_wf.core.number_format import number, ordinal
 from automl_wf.deployment.render import (
     NEEDED,
     environment,
     marked,
     md,
-    number,
     pretty,
     render,
     sentence,
@@ -107,11 +107,20 @@ def test_pretty_is_strict_json() -> None:
         (3.0, "3"),
         (1e-9, "1e-09"),
         (24271.4, "24,271"),
+        (9180.4, "9,180"),
         (1e20, "1e+20"),
     ],
 )
 def test_numbers(value: float, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1398844612, "1398844612"), (1872.0, "1872"), (0.123456, "0.1235"), (None, "–"), (-1200, "-1200")],
+)
+def test_what_counts_nothing_has_no_separators(value: float, text: str) -> None:
+    assert ordinal(value) == text
 
 
 def test_show_leaves_the_open_mark_and_nests() -> None:

@@ -19,8 +19,9 @@ import pytest
 from jinja2 import nodes
 
 from automl_wf.core.frame import learn_schema
+from automl_wf.core.number_format import number
 from automl_wf.deployment.overview import arrange_overview, weak_spots
-from automl_wf.deployment.render import environment, number, template_root
+from automl_wf.deployment.render import environment, template_root
 from automl_wf.deployment.report import MAX_COLUMNS, MAX_TRIALS, N_OPEN_TRIALS, arrange, write_report
 from automl_wf.deployment.subject import Subject
 from automl_wf.estimator import WorkflowEstimator

@@ -261,3 +261,17 @@ def test_nothing_is_wider_than_a_phone(opened: Browser) -> None:
     opened.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
     assert opened.ask("document.documentElement.scrollWidth") <= 390
     opened.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_on_a_phone_scores_are_read_without_scrolling_and_arguments_stay_whole(opened: Browser) -> None:
+    opened.call("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
+    wide = "[...document.querySelectorAll('.wide:has(> .stacked)')].map((w) => [w.scrollWidth, w.clientWidth])"
+    widths = opened.ask(wide)
+    assert widths
+    assert all(inner <= outer for inner, outer in widths)
+    named = "[...document.querySelectorAll('#metrics tr.main td')].map((c) => getComputedStyle(c, '::before').content)"
+    assert '"95\xa0% interval"' in opened.ask(named)
+    whole = "[...document.querySelectorAll('#overview .whole')].map((w) => [w.textContent, w.clientHeight])"
+    [height] = [height for text, height in opened.ask(whole) if text.startswith("random_state=0")]
+    assert 0 < height < 30
+    opened.call("Emulation.clearDeviceMetricsOverride")

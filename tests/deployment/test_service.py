@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -12,6 +13,7 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -373,6 +375,17 @@ def test_a_cell_that_cannot_be_read_is_named_and_not_repeated(
     assert "secret" not in service.log.read_text()
 
 
+def test_a_whole_number_of_hundreds_of_digits_is_refused_as_the_guide_says(package: Path, service: Service) -> None:
+    guide = " ".join((package / "docs/api_guide.md").read_text().split())
+    assert "whole number beyond the doubles (from 1.8e308) that is written out in digits is refused (422" in guide
+    for digits, status in (("1" * 308, 200), ("2" * 309, 422), ("9" * 400, 422), ("1e999", 200)):
+        body = json.dumps({"rows": [{**EXAMPLE, NAME: -12345}]}).replace("-12345", digits)
+        found, answer, _ = service.call("/v1/predict", body.encode())
+        assert found == status, digits
+        if status == 422:
+            assert [(e["code"], e["column"]) for e in answer["errors"]] == [("invalid_value", NAME)]
+
+
 def test_all_missing_columns_are_named_at_once(service: Service) -> None:
     status, problem, _ = service.call("/v1/predict", {"columns": {"city": ["Oslo"]}})
     assert status == 422
@@ -433,7 +446,7 @@ def test_it_does_not_start_without_sound_settings(
     check_refused_start(package, word, *command, **settings)
 
 
-def check_refused_start(root: Path, word: str, *command: str, **settings: str) -> None:
+def check_refused_start(root: Path, word: str, *command: str, pattern: str = "", **settings: str) -> None:
     ended = subprocess.run(
         [sys.executable, *(command or ("-m", "api"))],
         cwd=root,
@@ -445,6 +458,7 @@ def check_refused_start(root: Path, word: str, *command: str, **settings: str) -
     assert word in ended.stderr
     [line] = [line for line in ended.stderr.splitlines() if not line.startswith("INFO:")]
     assert line.startswith("The service was not started: ")
+    assert re.search(pattern, line)
 
 
 def cut_graph(root: Path) -> None:
@@ -465,6 +479,11 @@ def other_graph(root: Path) -> None:
 
 def without_client(root: Path) -> None:
     (root / "prometheus_client.py").write_text("raise ModuleNotFoundError(\"No module named 'prometheus_client'\")")
+
+
+def break_syntax(root: Path) -> None:
+    with (root / "api" / "schemas.py").open("a") as stream:
+        stream.write("\ndef (:\n")
 
 
 def with_member(**change: Any) -> Callable[[Path], None]:
@@ -490,7 +509,11 @@ def with_member(**change: Any) -> Callable[[Path], None]:
         (with_member(limits={**base_config()["limits"], "max_rows": "many"}), '"limits.max_rows" must be a whole'),
         (with_member(columns=[{"name": "x"}]), '"columns[0]" must hold'),
         (with_member(self_test={}), '"self_test" must hold'),
-        (without_client, "prometheus_client"),
+        (with_member(drift=None), '"drift" must be an object. Got null instead'),
+        (
+            with_member(columns=[{**classifier_config()["columns"][0], "kind": "texty"}]),
+            '"columns[0].kind" must be one of',
+        ),
     ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(
@@ -501,10 +524,44 @@ def test_what_cannot_be_served_is_said_in_one_line(
     check_refused_start(root, words, MODEL_ALLOW_ANONYMOUS="1")
 
 
+@pytest.mark.parametrize("command", [("-m", "api"), ("-m", "uvicorn", "--factory", "api.app:create_app")])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (without_client, r"No module named 'prometheus_client'\. Install .* pip install -r requirements\.txt"),
+        (
+            lambda root: (root / "api" / "drift.py").unlink(),
+            r"No module named 'api\.drift'\. `make check` tells .* restore",
+        ),
+        (lambda root: (root / "monitoring" / "metrics.py").write_text(""), "cannot import name .* `make check` tells"),
+        (break_syntax, r"schemas\.py, line \d+: invalid syntax\. `make check` tells"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_said_in_one_line(
+    package: Path, tmp_path: Path, damage: Callable[[Path], None], words: str, command: tuple[str, ...]
+) -> None:
+    root = Path(shutil.copytree(package, tmp_path / "copy"))
+    damage(root)
+    check_refused_start(root, "", *command, pattern=words, MODEL_ALLOW_ANONYMOUS="1")
+
+
+def test_an_address_that_cannot_be_listened_on_is_said_in_one_line(package: Path, service: Service) -> None:
+    taken = {"MODEL_ALLOW_ANONYMOUS": "1", "MODEL_PORT": str(service.port)}
+    for settings, words in (
+        (taken, f"MODEL_HOST '127.0.0.1', MODEL_PORT {service.port} (Address already in use). Give"),
+        (taken | {"MODEL_HOST": "localhost"}, "MODEL_HOST 'localhost'"),
+        (taken | {"MODEL_HOST": "192.0.2.1"}, "MODEL_HOST '192.0.2.1'"),
+        (taken | {"MODEL_HOST": "no such.invalid"}, "MODEL_HOST 'no such.invalid'"),
+        (taken | {"MODEL_HOST": "x" * 70 + ".org"}, "MODEL_HOST"),
+    ):
+        check_refused_start(package, words, **settings)
+
+
 def test_the_first_line_of_the_log_says_what_starts(with_config: Callable[..., Service]) -> None:
     service = with_config(MODEL_API_KEY_HASHES="", MODEL_ALLOW_ANONYMOUS="1")
     lines = [json.loads(line) for line in service.log.read_text().splitlines()]
-    about, warning, versions = lines[:3]
+    about, warning, unchecked, versions = lines[:4]
+    assert (unchecked["level"], "model_sha256" in unchecked["message"]) == ("WARNING", True)
     assert (about["level"], about["name"], about["version"]) == ("INFO", "tiny", "1.2.3")
     assert (about["created"], about["n_keys"], about["n_threads"]) == (None, 0, 1)
     assert (warning["level"], "everybody" in warning["message"]) == ("WARNING", True)
@@ -675,6 +732,36 @@ print(count_threads({{}}, root), count_threads({{}}, root / "old"), count_thread
 print(memory_limit(root), count_threads({{}}, root / "none") >= 1)
 """
     assert run_inside(package, code).splitlines() == ["1 1 7", "None True"]
+
+
+def test_columns_of_numbers_are_read_together_as_they_are_one_by_one(package: Path) -> None:
+    code = """
+import math
+from pathlib import Path
+import numpy as np
+from api.model import Model
+model = Model(Path())
+[name, *_] = [c["name"] for c in model.columns if c["edge"] == "double"]
+cells = {c["name"]: [None] * 5 for c in model.columns}
+cells[name] = [1, None, True, -math.inf, 2.5]
+[column] = [c for c in model.columns if c["name"] == name]
+print(np.array_equal(model.read_numbers(cells)[name], model.read(column, cells[name]), equal_nan=True))
+print(name in model.read_numbers({**cells, name: [1, None, "3", 4, 5]}))
+print(model.read_numbers({**cells, name: [10**400, 1, 1, 1, 1]}))
+"""
+    assert run_inside(package, code).splitlines() == ["True", "False", "{}"]
+
+
+def test_the_self_test_learns_how_long_a_row_takes(package: Path) -> None:
+    code = """
+from api.model import Model
+from pathlib import Path
+model = Model(Path())
+before = model.row_s
+assert model.self_test().passes
+print(before, 0 < model.row_s < 1)
+"""
+    assert run_inside(package, code).split() == ["inf", "True"]
 
 
 def test_class_names_never_collide(package: Path) -> None:
@@ -1045,6 +1132,35 @@ def test_feedback_becomes_performance_money_and_content(with_config: Callable[..
     assert monitoring["performance"]["reference"] == {"roc_auc": 0.75, "accuracy": 0.9}
 
 
+def test_feedback_that_cannot_be_kept_may_be_sent_again(with_config: Callable[..., Service], tmp_path: Path) -> None:
+    path = tmp_path / "feedback.db"
+    service = with_config(MODEL_FEEDBACK_DB=str(path))
+
+    def predict() -> Any:
+        return service.call("/v1/predict", {"rows": [EXAMPLE, EXAMPLE], "prediction_ids": True})[1]
+
+    ids = [p["prediction_id"] for p in predict()["predictions"]]
+    said = {"feedback": [{"prediction_id": id_, "y_true": True} for id_ in ids]}
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        for action in ("UPDATE", "INSERT"):
+            # The second row only: of the first nothing may stay, either
+            other.execute(
+                f"CREATE TRIGGER no_{action} BEFORE {action} ON predictions WHEN NEW.seq % 2 = 0 OR NEW.seq = -1 "
+                "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+            )
+        status, problem, headers = service.call("/v1/feedback", said)
+        assert (status, problem["type"], headers["retry-after"]) == (503, "docs/api_guide.md#feedback-not-kept", "30")
+        [warning] = predict()["warnings"]
+        assert warning["code"] == "not_kept"
+        other.executescript("DROP TRIGGER no_UPDATE; DROP TRIGGER no_INSERT")
+    assert service.call("/v1/feedback", said)[1]["statuses"] == ["accepted", "accepted"]
+    errors = [line for line in map(json.loads, service.log.read_text().splitlines()) if line["level"] == "ERROR"]
+    assert [(line["message"], line["reason"]) for line in errors] == [
+        ("feedback is not kept", "database or disk is full"),
+        ("predictions are not kept", "database or disk is full"),
+    ]
+
+
 def test_nothing_is_counted_that_nobody_configured(service: Service) -> None:
     [one] = predicted(service, 1, prediction_ids=True)
     said = {"prediction_id": one["prediction_id"], "y_true": not one["label"]}
@@ -1307,8 +1423,9 @@ def test_a_version_that_clients_could_not_use_is_refused_and_the_log_says_why(re
     finally:
         stop(service)
     lines = [json.loads(line) for line in service.log.read_text().splitlines()]
-    reasons = [line["reason"] for line in lines if line["message"].startswith("a version is refused")]
-    assert len(reasons) == 3
+    refused = [line for line in lines if line["message"].startswith("a version is refused")]
+    reasons = [line["reason"] for line in refused]
+    assert [line["version"] for line in refused] == ["v3", "v4", "v9"]
     assert "self-test" in reasons[0]
     assert "columns" in reasons[1]
     assert "'v9'" in reasons[2]
@@ -1415,6 +1532,13 @@ def test_a_shadow_predicts_and_a_split_answers_its_share(registry: Path, tmp_pat
     reasons = [line["reason"] for line in lines if line["message"].startswith("a trial is refused")]
     assert len(reasons) == 3
     assert "self-test" in reasons[0]
+    told = [(line["message"], line["version"]) for line in lines if "trial" in line["message"]]
+    assert told == [
+        ("a version is on trial", "v2"),
+        ("a version is on trial", "v2"),
+        ("a trial has ended", "v2"),
+        *(("a trial is refused; the current version answers alone", version) for version in ("v3", "v4", "v9")),
+    ]
     assert not any("customer" in json.dumps(line) for line in lines)
 
 

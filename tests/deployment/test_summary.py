@@ -11,7 +11,7 @@ import sklearn
 from sklearn.pipeline import make_pipeline
 
 from automl_wf import WorkflowClassifier, WorkflowRegressor
-from automl_wf.deployment.render import number
+from automl_wf.core.number_format import number
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>{{7*7}}'
 

@@ -15,6 +15,7 @@ import pytest
 
 from automl_wf.deployment import Package, Report, Subject, verify
 from automl_wf.deployment.card import build_card, render_card
+from automl_wf.deployment.evidence import Evidence
 from automl_wf.deployment.manifest import write_manifest
 from automl_wf.deployment.verify import differences
 from automl_wf.exceptions import PackageError
@@ -47,6 +48,7 @@ def test_a_fresh_package_is_right(package: Package, subject: Subject) -> None:
         "training_data.n_rows",
         "training_data.fingerprint",
         "training_data.fingerprint_any_order",
+        "training_data.fingerprint_row_hashes",
         "training_data.fingerprint_target",
         "caveats_and_recommendations.ranges",
     }
@@ -60,11 +62,22 @@ def test_the_data_may_come_as_a_file(package: Package, subject: Subject, tmp_pat
     assert verify(package.path, tmp_path / "data.csv").ok
 
 
+@pytest.mark.parametrize("name", ["row_hash", "row_count"])
+def test_hashes_of_rows_that_were_exchanged_are_noticed(copy: Path, name: str) -> None:
+    with np.load(copy / "model/evidence.npz") as archive:
+        arrays = dict(archive)
+    arrays[name] = arrays[name] + np.uint32(1)
+    np.savez_compressed(copy / "model/evidence.npz", **arrays)
+    write_manifest(copy)
+    assert "training_data.row_hashes" in reasons(verify(copy))
+
+
 def test_other_data_are_noticed(package: Package, subject: Subject) -> None:
     other = subject.reference.assign(x=subject.reference["x"] + 1)
     assert set(reasons(verify(package.path, other))) == {
         "training_data.fingerprint",
         "training_data.fingerprint_any_order",
+        "training_data.fingerprint_row_hashes",
         "caveats_and_recommendations.ranges",
     }
     with pytest.raises(PackageError, match=r"not the table that the model was fitted on: 30 rows, \d+ expected"):
@@ -151,6 +164,16 @@ def test_a_figure_changed_everywhere_is_computed_again(copy: Path) -> None:
     found = reasons(verify(copy))
     assert set(found) == {"quantitative_analyses.scores", "evaluation_data.n_scored", "docs/model.cdx.json"}
     assert "0.97 is stated, 0.75 was found (computed again)" in found["quantitative_analyses.scores"]
+
+
+@pytest.mark.parametrize(("difference", "is_wrong"), [(1e-10, False), (1e-4, True)])
+def test_weights_may_differ_by_what_a_minimiser_makes_of_rounding(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, difference: float, is_wrong: bool
+) -> None:
+    found = Evidence(copy).weights * (1.0 - difference)
+    monkeypatch.setattr(Evidence, "weights", found)
+    wrong = reasons(verify(copy))
+    assert ("model_details.weights" in wrong) is is_wrong, wrong
 
 
 def test_a_figure_measured_once_is_compared_with_the_record(copy: Path) -> None:

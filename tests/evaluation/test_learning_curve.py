@@ -13,6 +13,7 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.folds import FoldCache, Folds
 from automl_wf.core.frame import learn_schema
 from automl_wf.core.metrics import resolve_scoring
+from automl_wf.core.number_format import number
 from automl_wf.core.tasks import Task
 from automl_wf.evaluation.held_out import NO_TIME
 from automl_wf.evaluation.learning_curve import (
@@ -116,8 +117,8 @@ def test_a_model_that_can_learn_no_more_says_so() -> None:
     assert found.verdict == HARDLY_HELPS
     assert found.sentence.startswith("A power law through the scores of own takes RMSE from ")
     assert found.sentence.endswith(": more data would hardly help.")
-    assert f"at {found.twice} rows" in found.sentence
-    assert f"{found.at_twice:.4g}" in found.sentence
+    assert f"at {found.twice:,} rows" in found.sentence
+    assert number(found.at_twice) in found.sentence
 
 
 def test_a_model_that_still_learns_says_so() -> None:

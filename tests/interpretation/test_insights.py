@@ -115,7 +115,9 @@ def test_what_is_true_is_said(interpretation: Interpretation) -> None:
 def test_every_wording_is_for_something(interpretation: Interpretation, explained: Callable[..., Explained]) -> None:
     said = {insight.kind for insight in interpretation.insights}
     facts = interpretation.to_dict()
-    quiet = {**facts, "importances": [{**row, "low": -1.0} for row in facts["importances"]]}
+    unsure = [{**row, "low": -1.0} for row in facts["importances"]]
+    said |= {insight.kind for insight in insights({**facts, "importances": unsure})}
+    quiet = {**facts, "importances": list(unsure), "idle": [row["column"] for row in unsure]}
     quiet["importances"][-1] = {
         "column": "z",
         "mean": None,

@@ -15,7 +15,9 @@ from automl_wf.core.tasks import Task
 from automl_wf.interpretation import interpret
 from automl_wf.interpretation.insights import insights
 from automl_wf.interpretation.permutation import (
+    Importance,
     affordable_effort,
+    idle,
     most_urgent_first,
     permutation_importance,
     seconds_per_row,
@@ -268,6 +270,31 @@ def test_sentences_follow_from_the_facts():
     assert then.startswith("Then comes `s` (")
     assert last.startswith("Then comes `t` (")
     assert idle == "Shuffling `noise` costs nothing beyond chance, one column at a time."
+
+
+def _row(column: str, mean: float, by_fold: tuple[float, ...], half: float) -> Importance:
+    return Importance(column, mean, 1.0, mean - half, mean + half, by_fold=by_fold)
+
+
+def test_a_column_that_costs_much_in_each_of_few_folds_is_not_called_idle():
+    rows = (
+        _row("large", 13.4, (18.5, 14.0, 7.7), half=13.5),
+        _row("sure", 0.28, (0.2, 0.3, 0.34), half=0.2),
+        _row("small", 0.5, (0.1, 0.4, 1.0), half=1.2),
+        _row("odd", 5.0, (-1.0, 6.0, 10.0), half=14.0),
+    )
+    assert idle(rows) == ("small", "odd")
+    assert idle(rows[2:3]) == (), "half a unit is much where nothing costs more"
+
+
+def test_what_seems_to_matter_most_is_said_first_and_with_its_doubt():
+    whole = _interpreted().to_dict()
+    top = {**whole["importances"][0], "low": -0.1, "by_fold": [2.0, 1.0, 3.0]}
+    first, then, *_ = insights({**whole, "importances": [top, *whole["importances"][1:]]})
+    assert first.kind == "seems_to_matter_most"
+    assert first.text.startswith("`x` seems to matter most: shuffling it raises mean squared error by ")
+    assert first.text.endswith("It does so in each of 3 folds, which are too few to tell how much is chance.")
+    assert then.text.startswith("Then comes `s` (")
 
 
 def test_scores_are_said_to_fall_and_losses_to_rise():

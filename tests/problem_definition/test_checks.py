@@ -67,6 +67,9 @@ def test_unequal_and_tiny_classes_are_named_as_the_user_wrote_them() -> None:
     found = findings_of(CLEAN, y)
     assert found["imbalanced_classes"].message == "98.3% of the rows belong to class 'common'."
     assert "'rare' (3), 'rarer' (2)" in found["tiny_classes"].message
+    assert "regression" not in found["tiny_classes"].advice
+    prices = findings_of(CLEAN[:5], np.array([123600, 187000, 202665, 209500, 224000]))
+    assert prices["tiny_classes"].advice.endswith("If y is a quantity, set task='regression' (--task regression).")
 
 
 def test_few_rows_and_long_tails() -> None:

@@ -111,3 +111,24 @@ def test_the_name_of_y() -> None:
 def test_y_that_cannot_be_a_target(y: Any, task: str, message: str) -> None:
     with pytest.raises(InvalidTarget, match=message):
         read_target(y, task, 4, "Owner")
+
+
+def test_text_that_spells_numbers_is_not_taken_for_hundreds_of_classes() -> None:
+    prices = [f"${1000 + 7 * i:,}.00" for i in range(60)]
+    with pytest.raises(InvalidTarget, match=r"y is text that spells 60 different numbers \('\$1,000\.00' is 1000\)"):
+        read_target(prices, "auto", 60, "E")
+    with pytest.raises(InvalidTarget, match=r"set task='classification'.*No numbers are 'call us' in row 60\.$"):
+        read_target([*prices, "call us"], "auto", 61, "E")
+    with pytest.raises(InvalidTarget, match=r"'1\.000,50' is 1000\.5"):
+        read_target([f"{1 + i // 10}.{i % 10:03d},50" for i in range(60)], "auto", 60, "E")
+    assert read_target(prices * 2, "classification", 120, "E").n_classes == 60
+    assert read_target(["$1.00", "$2.00"] * 30, "auto", 60, "E").n_classes == 2
+    assert read_target([str(i % 25) for i in range(75)], "auto", 75, "E").n_classes == 25
+    assert read_target([f"A{i % 25}" for i in range(75)], "auto", 75, "E").n_classes == 25
+
+
+def test_one_number_alone_may_be_a_quantity() -> None:
+    with pytest.raises(InvalidTarget, match=r"If y is a quantity, set task='regression' \(--task regression\)\.$"):
+        read_target([1, 1, 1], "auto", 3, "E")
+    with pytest.raises(InvalidTarget, match=r"at least two classes\.$"):
+        read_target(["a", "a"], "auto", 2, "E")

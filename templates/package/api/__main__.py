@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import suppress
+
+from api.start import said_in_one_line
 
 
 def main() -> None:
     """Run until stopped; on SIGTERM, finish the requests at hand first."""
-    try:
+    with said_in_one_line():
         import uvicorn
 
-        from api.app import build_app
+        from api.application import build_app
+        from api.listening import listen
         from api.settings import Settings
-        from api.utils import StartError
-    except ImportError as error:
-        advice = "Install what requirements.txt names: pip install -r requirements.txt"
-        sys.exit(f"The service was not started: {error}. {advice}")
-    try:
+
         settings = Settings.read()
-        app = build_app(settings=settings)
-    except StartError as error:
-        sys.exit(f"The service was not started: {error}")
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=30,
-    )
+        config = uvicorn.Config(
+            build_app(settings=settings),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=30,
+        )
+        sockets = listen(settings.host, settings.port)
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets)
 
 
 if __name__ == "__main__":

@@ -9,32 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from api.utils import StartError
-
-FORMAT = 1
-RESTORE = "`make check` tells which files are not as they were exported: restore them, or serve another version."
-#: Members that the service reads, and the types that they may have.
-_MEMBERS: dict[str, tuple[type, ...]] = {
-    "name": (str,),
-    "version": (str,),
-    "task": (str,),
-    "layout": (str,),
-    "columns": (list,),
-    "tensor": (str, type(None)),
-    "outputs": (dict,),
-    "classes": (list, type(None)),
-    "threshold": (int, float, list, type(None)),
-    "on_unknown": (str,),
-    "categories": (dict,),
-    "limits": (dict,),
-    "rules": (dict,),
-    "drift": (dict,),
-    "reference_metrics": (dict,),
-    "self_test": (dict,),
-}
-_OF_A_COLUMN = frozenset({"name", "input", "kind", "edge", "cell_format", "is_used", "example"})
-_OF_A_TEST = frozenset({"row", "expected"})
-_WHOLE_LIMITS = ("max_body_bytes", "max_rows", "max_string_length")
+from api.members import find_wrong
+from api.start import RESTORE, StartError
 
 
 def read_config(root: Path) -> dict[str, Any]:
@@ -60,7 +36,7 @@ def read_config(root: Path) -> dict[str, Any]:
         config = json.loads(_bytes_of(path))
     except ValueError as error:
         raise StartError(f"{path} is not JSON ({error}). {RESTORE}") from None
-    wrong = _find_wrong(config)
+    wrong = find_wrong(config)
     if wrong:
         raise StartError(f"{path}: {wrong}. Mend it; {RESTORE}")
     return dict(config)
@@ -105,42 +81,3 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StartError(f"{path} cannot be read ({error.strerror}). {RESTORE}") from None
-
-
-def _find_wrong(config: Any) -> str | None:
-    """The first thing that the service could not work with."""
-    if not isinstance(config, dict):
-        return f"expected an object, got a {type(config).__name__}"
-    if config.get("format") != FORMAT or isinstance(config["format"], bool):
-        found = config.get("format")
-        return f'"format" must be {FORMAT}, which this service reads. Got {found!r:.40} instead'
-    for name, types in _MEMBERS.items():
-        if name not in config:
-            return f'"{name}" is missing'
-        if not isinstance(config[name], types) or isinstance(config[name], bool):
-            wanted = " or ".join("null" if t is type(None) else t.__name__ for t in types)
-            return f'"{name}" must be a {wanted}. Got a {type(config[name]).__name__} instead'
-    return _find_wrong_limit(config["limits"]) or _find_missing(config)
-
-
-def _find_wrong_limit(limits: Mapping[str, Any]) -> str | None:
-    for name in _WHOLE_LIMITS:
-        limit = limits.get(name)
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            return f'"limits.{name}" must be a whole number from 1. Got {limit!r:.40} instead'
-    seconds = limits.get("max_seconds_per_row")
-    if seconds is not None and (not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or seconds <= 0):
-        return f'"limits.max_seconds_per_row" must be a number above 0. Got {seconds!r:.40} instead'
-    return None
-
-
-def _find_missing(config: Mapping[str, Any]) -> str | None:
-    for i, column in enumerate(config["columns"]):
-        missing = _OF_A_COLUMN - column.keys() if isinstance(column, dict) else _OF_A_COLUMN
-        if missing:
-            return f'"columns[{i}]" must hold {", ".join(sorted(missing))}'
-    if not any(column["is_used"] for column in config["columns"]):
-        return '"columns" must hold one that is used'
-    if not config["self_test"].keys() >= _OF_A_TEST or not isinstance(config["self_test"]["row"], dict):
-        return '"self_test" must hold row, an object, and expected'
-    return None if isinstance(config["drift"].get("features"), dict) else '"drift" must hold features, an object'

@@ -19,7 +19,7 @@ from monitoring.performance import Labelled
 from api.model import Model, Outputs
 from api.problems import FieldError
 from api.schemas import check_count, refuse, unusable
-from api.utils import StartError
+from api.start import StartError
 
 Status = Literal["accepted", "duplicate", "conflict", "unknown", "expired"]
 RATINGS = (1, 5)
@@ -109,13 +109,18 @@ class FeedbackStore:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
             (found,) = self._db.execute("PRAGMA user_version").fetchone()
             if found not in (0, _FORMAT):
-                raise StartError(f"MODEL_FEEDBACK_DB is of format {found}, expected {_FORMAT}: give another file.")
+                raise StartError(
+                    f"MODEL_FEEDBACK_DB, {path}, is of format {found}, expected {_FORMAT}: give another file."
+                )
             # A crash may cost the last moments' predictions, never the file
             self._db.executescript(
                 f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA user_version={_FORMAT}; {_SCHEMA}"
             )
         except sqlite3.Error as error:
-            raise StartError(f"MODEL_FEEDBACK_DB cannot be used: {type(error).__name__}.") from None
+            raise StartError(
+                f"MODEL_FEEDBACK_DB, {path}, cannot be used ({error}). Give a file and a folder that may "
+                "be written, or no file: then predictions wait in memory."
+            ) from None
 
     def remember(self, outputs: Outputs, version: str) -> list[str]:
         """Keep the predictions of one request; returns an id for each."""
@@ -134,7 +139,13 @@ class FeedbackStore:
         return ids
 
     def receive(self, all_feedback: Sequence[Feedback]) -> list[Receipt]:
-        """Take what is said of predictions; one receipt for each, in the same order."""
+        """Take what is said of predictions; one receipt for each, in the same order.
+
+        Raises
+        ------
+        sqlite3.Error
+            It cannot be kept: nothing of it was taken.
+        """
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             return [self._receive(feedback) for feedback in all_feedback]
@@ -142,12 +153,13 @@ class FeedbackStore:
     def labelled(self, version: str, window_s: float) -> Labelled:
         """The latest predictions of one version whose truth came in within the window, at most `MAX_LABELLED`."""
         sql = (
-            "SELECT id, code, value, shares, lower, upper, in_set, y FROM predictions "
+            "SELECT id, code, value, shares, lower, upper, in_set, y, at FROM predictions "
             "WHERE answered >= ? AND version = ? AND y IS NOT NULL ORDER BY answered DESC LIMIT ?"
         )
+        now = self._clock()
         with self._lock:
-            rows = self._db.execute(sql, (self._clock() - window_s, version, MAX_LABELLED)).fetchall()
-        return _labelled(rows)
+            rows = self._db.execute(sql, (now - window_s, version, MAX_LABELLED)).fetchall()
+        return _labelled(rows, now)
 
     def n_waiting(self) -> int:
         """Predictions that are kept."""
@@ -301,7 +313,7 @@ def _columns(outputs: Outputs) -> tuple[list[Any], ...]:
     return (outputs.codes or nothing, values, shares, *bounds, sets)
 
 
-def _labelled(rows: Sequence[Sequence[Any]]) -> Labelled:
+def _labelled(rows: Sequence[Sequence[Any]], now: float) -> Labelled:
     def numbers(column: int) -> Any:
         # A number that is not finite was stored as NULL, and is NaN again here
         known = any(row[column] is not None for row in rows)
@@ -320,4 +332,5 @@ def _labelled(rows: Sequence[Sequence[Any]]) -> Labelled:
         bounds=None if lower is None or upper is None else np.column_stack([lower, upper]),
         in_set=blobs(6, np.bool_),
         query=[row[0].rpartition(".")[0] for row in rows],
+        age_s=now - np.array([row[8] for row in rows], dtype=np.float64),
     )

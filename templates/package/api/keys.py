@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from api.utils import StartError
+from api.start import StartError
 
 CHECK_INTERVAL_S = 1.0
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -27,7 +27,8 @@ class Keys:
     """Hashes from MODEL_API_KEY_HASHES (with commas) and from the lines of MODEL_API_KEY_FILE.
 
     The file is looked at once a second at most, when somebody calls: keys are changed without a restart. A file that
-    cannot be read or holds something else leaves the keys as they were, and the log says so.
+    cannot be read, holds something else or no hash any more leaves the keys as they were, and the log says so: once a
+    key is known, no file opens the service to everybody.
 
     Parameters
     ----------
@@ -50,12 +51,16 @@ class Keys:
         self._fixed = _parse(environ.get("MODEL_API_KEY_HASHES", "").split(","))
         self._file = Path(environ["MODEL_API_KEY_FILE"]) if environ.get("MODEL_API_KEY_FILE") else None
         self._stamp = _stamp(self._file)
-        self._hashes = (*self._fixed, *_read(self._file))
+        self._of_file = _read(self._file)
         if not self._hashes and not self._is_open:
             raise StartError(
                 "No API key is known. Set MODEL_API_KEY_HASHES or MODEL_API_KEY_FILE to SHA-256 hashes of the keys, "
                 "or MODEL_ALLOW_ANONYMOUS=1 to let everybody call."
             )
+
+    @property
+    def _hashes(self) -> tuple[bytes, ...]:
+        return (*self._fixed, *self._of_file)
 
     @property
     def n_keys(self) -> int:
@@ -85,7 +90,12 @@ class Keys:
             if stamp == self._stamp:
                 return
             self._stamp = stamp
-            self._hashes = (*self._fixed, *_read(self._file))
+            found = _read(self._file)
+            if self._of_file and not found:
+                raise StartError(
+                    "MODEL_API_KEY_FILE holds no hash any more. Write those that may call, or stop the service."
+                )
+            self._of_file = found
             _log.info("the keys were read again", extra={"fields": {"n_keys": len(self._hashes)}})
         except StartError as error:
             _log.error("the keys stay as they were", extra={"fields": {"reason": str(error)}})

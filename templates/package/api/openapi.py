@@ -211,7 +211,8 @@ def predict(config: Mapping[str, Any]) -> Operation:
 def feedback(config: Mapping[str, Any]) -> Operation:
     """POST /v1/feedback."""
     answer = {"request_id": REQUEST_ID, "accepted": 1, "statuses": ["accepted"]}
-    codes = (*_OF_BODIES, "overloaded", "unknown-prediction", "conflicting-feedback", "expired-prediction")
+    of_feedback = ("unknown-prediction", "conflicting-feedback", "expired-prediction", "feedback-not-kept")
+    codes = (*_OF_BODIES, "overloaded", *of_feedback)
     operation = answers(answer, "/v1/feedback", config, *codes)
     return takes(example_feedback(config), operation, "FeedbackRequest")
 
@@ -233,7 +234,7 @@ def about(example: Mapping[str, Any]) -> Operation:
 
 def advice(config: Mapping[str, Any]) -> Operation:
     """GET /v1/advice."""
-    looked_at = {"labelled_rows": 0, "drift_rows": 0}
+    looked_at = {"labelled_rows": 0, "labelled_rows_of_the_hour": 0, "drift_rows": 0}
     example = {"version": config["version"], "advice": "none", "reasons": [], "looked_at": looked_at}
     return answers(example, "/v1/advice", config, "unauthorized", "internal-error")
 

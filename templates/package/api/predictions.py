@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitoring.backlog import Answered
 from monitoring.monitor import Monitor
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -20,13 +21,40 @@ from api.feedback import FeedbackStore
 from api.gate import Gate, read_body
 from api.model import Model, Outputs, Values
 from api.problems import Problem
-from api.schemas import Table, Wishes
+from api.schemas import Rows, Table, Wishes
 from api.serving import Role, Serving
 from api.shadow import Shadow, Shadowed
 
 Reader = Callable[[Any, Model], tuple[Table, Wishes, list[dict[str, Any]]]]
+#: So many bytes, for a model of so many seconds a row, are answered at once: to hand them to a thread takes longer.
+SMALL_BODY, QUICK_S = 8_192, 0.002
 N_EXPLAINING, N_WAITING_TO_EXPLAIN = 1, 8
 _log = logging.getLogger("service")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one request asks for.
+
+    Parameters
+    ----------
+    model : Model
+        The version that is to answer.
+    role : {"champion", "challenger"}
+        What it is.
+    rows : Rows
+        The cells, read.
+    wishes : Wishes
+        What else is asked for.
+    keeps : bool
+        Whether the predictions are to be kept, under ids.
+    """
+
+    model: Model
+    role: Role
+    rows: Rows
+    wishes: Wishes
+    keeps: bool
 
 
 @dataclass
@@ -129,50 +157,59 @@ class Predictions:
         check_media_type(request)
         if not self._serving.is_ready:
             raise Problem("not-ready")
+        model, role = self._serving.route(routing_key(request))
+        request.state.version, request.state.role = model.config["version"], role
         async with self.gate.inside():
             body = await read_body(request)
-            async with self.gate.working():
-                model, role = self._serving.route(routing_key(request))
-                request.state.version, request.state.role = model.config["version"], role
-                found = await run_in_threadpool(self._predict, body, read, model, role)
+            if len(body) <= SMALL_BODY and model.row_s <= QUICK_S:
+                asked = self._read(body, read, model, role)
+                found = self._answer(asked) if not asked.keeps else await self._in_thread(self._answer, asked)
+            else:
+                found = await self._in_thread(self._predict, body, read, model, role)
         request.state.n_rows = found.outputs.n_rows
         if found.wishes.explanations:
             async with self._explaining.inside(), self._explaining.working():
                 found.explanations = await run_in_threadpool(_explain, found)
         return found
 
+    async def _in_thread(self, predict: Callable[..., Predicted], *given: Any) -> Predicted:
+        async with self.gate.working():
+            return await run_in_threadpool(predict, *given)
+
     def _predict(self, body: bytes, read: Reader, model: Model, role: Role) -> Predicted:
+        return self._answer(self._read(body, read, model, role))
+
+    def _read(self, body: bytes, read: Reader, model: Model, role: Role) -> Asked:
         table, wishes, warnings = read(schemas.parse(body), model)
         _check_wishes(wishes, table.n_rows, model)
         rows = schemas.read_table(table, model)
-        keeps = wishes.prediction_ids or self._always_ids
+        rows.warnings += warnings
+        return Asked(model, role, rows, wishes, keeps=wishes.prediction_ids or self._always_ids)
+
+    def _answer(self, asked: Asked) -> Predicted:
+        model, role, rows = asked.model, asked.role, asked.rows
         started = time.perf_counter()
-        outputs = model.run(rows.values, intervals=wishes.intervals or keeps)
+        outputs = model.run(rows.values, intervals=asked.wishes.intervals or asked.keeps)
         seconds = time.perf_counter() - started
-        found = Predicted(model, role, rows.values, outputs, wishes, [*rows.warnings, *warnings])
-        self._count(found, rows, seconds)
-        if keeps:
+        self._monitor.metrics.observe_prediction(
+            Answered(rows.values, rows.unseen, outputs, model.class_names, model.config["version"], role, seconds)
+        )
+        found = Predicted(model, role, rows.values, outputs, asked.wishes, rows.warnings)
+        if asked.keeps:
             self._remember(found)
         trial = self._serving.trial
         if trial is not None and trial.mode == "shadow" and role == "champion":
             self._shadow.follow(Shadowed(trial.model, rows.values, outputs))
         return found
 
-    def _count(self, found: Predicted, rows: schemas.Rows, seconds: float) -> None:
-        metrics, model, outputs = self._monitor.metrics, found.model, found.outputs
-        is_champion = found.role == "champion"
-        metrics.observe_inference(seconds)
-        metrics.observe_rows(rows.values, rows.unseen, outputs, model.class_names, is_champion)
-        metrics.observe_route(model.config["version"], found.role, rows.n_rows)
-        if is_champion:
-            self._monitor.observe_outputs(outputs.codes, outputs.probabilities)
-
     def _remember(self, found: Predicted) -> None:
         """Predictions are worth more than their ids: where these cannot be kept, the answer says so."""
         try:
             found.ids = self._store.remember(found.outputs, found.model.config["version"])
         except sqlite3.Error as error:
-            _log.error("predictions are not kept", extra={"fields": {"error": type(error).__name__}})
+            _log.error(
+                "predictions are not kept", extra={"fields": {"error": type(error).__name__, "reason": str(error)}}
+            )
             detail = "The predictions could not be kept: they have no ids, and no feedback can be given."
             found.warnings.append({"code": "not_kept", "detail": detail})
 

@@ -26,6 +26,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "invalid-input": (422, "Some input cannot be used", "See errors for the rows and columns concerned."),
     "internal-error": (500, "The service failed", "Quote request_id to the operator of the service."),
     "overloaded": (503, "Too many requests at a time", "Wait as long as Retry-After says, then try again."),
+    "feedback-not-kept": (503, "The feedback could not be kept", "Nothing was taken. Send it again after Retry-After."),
     "not-ready": (503, "The service is not ready", "Nothing is predicted: the self-test fails. See the service's log."),
 }
 #: Beginnings of addresses that are there only if MODEL_ADAPTERS names their protocol.
@@ -104,15 +105,17 @@ def respond(problem: Problem, path: str, request_id: str) -> Response:
     return JSON(body, problem.status, headers=problem.headers, media_type="application/problem+json")
 
 
+def answer(request: Request, problem: Problem) -> Response:
+    """Answer a request with a problem, and leave word of it for the log."""
+    request.state.problem, request.state.places = problem.code, problem.errors
+    return respond(problem, request.url.path, request.state.request_id)
+
+
 def install_handlers(app: FastAPI) -> None:
     """Answer everything that is raised on purpose, by us or by FastAPI, with a problem document."""
 
-    def answer(request: Request, problem: Problem) -> Response:
-        return respond(problem, request.url.path, request.state.request_id)
-
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:
-        request.state.problem, request.state.places = error.code, error.errors
         return answer(request, error)
 
     @app.exception_handler(HTTPException)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +19,19 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from api import adapters, openapi, schemas
-from api.config import RESTORE
 from api.feedback import Feedback, FeedbackStore, Receipt, read_feedback
 from api.gate import read_body
 from api.model import Model
 from api.predictions import Predicted, Predictions, check_media_type
 from api.problems import JSON, Problem
 from api.serving import Serving
-from api.utils import StartError
+from api.start import RESTORE, StartError
 
 #: What a single feedback that was not taken is answered with.
 REFUSALS = {"unknown": "unknown-prediction", "expired": "expired-prediction", "conflict": "conflicting-feedback"}
+#: Of what could not be kept: somebody has to make room first.
+TRY_AGAIN = {"Retry-After": "30"}
+_log = logging.getLogger("service")
 
 
 class Text(PathConvertor):
@@ -88,7 +92,11 @@ def _answer(found: Predicted, request: Request, *, is_split: bool) -> dict[str, 
 
 
 def _receive(said: list[Feedback], store: FeedbackStore, monitor: Monitor) -> list[Receipt]:
-    receipts = store.receive(said)
+    try:
+        receipts = store.receive(said)
+    except sqlite3.Error as error:
+        _log.error("feedback is not kept", extra={"fields": {"error": type(error).__name__, "reason": str(error)}})
+        raise Problem("feedback-not-kept", headers=TRY_AGAIN) from None
     for receipt in receipts:
         monitor.observe_feedback(receipt.status, receipt.code, receipt.value, receipt.news)
     return receipts

@@ -17,7 +17,7 @@ from typing import Literal
 
 from api.config import other_versions
 from api.model import Model, SelfTest
-from api.utils import StartError
+from api.start import StartError
 
 POINTER, VERSIONS, ROUTING, HISTORY = "current", "versions", "routing.json", "history.jsonl"
 Role = Literal["champion", "challenger"]
@@ -47,9 +47,14 @@ class Trial:
     mode: str
     share: float = 0.0
 
+    @property
+    def version(self) -> str:
+        """Its name."""
+        return str(self.model.config["version"])
+
     def takes(self, key: str) -> bool:
         """Whether requests with this key are answered by this version: always the same ones, on every machine."""
-        digest = hashlib.sha256(f"{self.model.config['version']}\n{key}".encode("utf-8", "replace")).digest()
+        digest = hashlib.sha256(f"{self.version}\n{key}".encode("utf-8", "replace")).digest()
         return self.mode == "split" and int.from_bytes(digest[:8]) < self.share * 2**64
 
 
@@ -158,17 +163,19 @@ class Serving:
             text = ""
         if text == self._routing and not is_other_model:
             return False
-        had_one, self._routing = self.trial is not None, text
+        before, self._routing = self.trial, text
         try:
             self.trial = self._read_trial(json.loads(text)) if text.strip() else None
         except Exception as error:  # the version that serves goes on serving, and the log says why
             self.trial = None
-            fields = {"error": type(error).__name__, "reason": _text_of(error)}
+            fields = {"version": _challenger_of(text), "error": type(error).__name__, "reason": _text_of(error)}
             _log.error("a trial is refused; the current version answers alone", extra={"fields": fields})
+        if before is not None and (self.trial is None or self.trial.version != before.version):
+            _log.info("a trial has ended", extra={"fields": {"version": before.version, "mode": before.mode}})
         if self.trial is not None:
-            about = {"version": self.trial.model.config["version"], "mode": self.trial.mode, "share": self.trial.share}
+            about = {"version": self.trial.version, "mode": self.trial.mode, "share": self.trial.share}
             _log.info("a version is on trial", extra={"fields": about})
-        return had_one or self.trial is not None
+        return before is not None or self.trial is not None
 
     def _read_trial(self, routing: dict[str, object]) -> Trial | None:
         mode, share = routing.get("mode"), routing.get("share", 0.0)
@@ -194,7 +201,11 @@ class Serving:
                 on_change()
 
     def _current(self) -> Path:
-        return self._version(((self._registry or self.root) / POINTER).read_text(encoding="utf-8").strip())
+        return self._version(self._pointed())
+
+    def _pointed(self) -> str:
+        """What the pointer names, whether or not there is such a version."""
+        return ((self._registry or self.root) / POINTER).read_text(encoding="utf-8").strip()
 
     def _version(self, version: str) -> Path:
         root = (self._registry or self.root) / VERSIONS / version
@@ -271,14 +282,25 @@ class Serving:
     def _refuse(self, error: Exception) -> None:
         """Log the first time that a version is refused, not every second."""
         try:
-            root = self._current()
-            refused, version = str(root), root.name
-        except (OSError, NotServable):
-            refused, version = str(error), None
+            version: str | None = self._pointed()[:100]
+        except (OSError, ValueError):
+            version = None
+        try:
+            refused = str(self._current())
+        except (OSError, ValueError, NotServable):
+            refused = str(error)
         if refused != self._refused:
             fields = {"version": version, "error": type(error).__name__, "reason": _text_of(error)}
             _log.error("a version is refused; the one before goes on serving", extra={"fields": fields})
         self._refused = refused
+
+
+def _challenger_of(routing: str) -> str | None:
+    """The version that routing.json puts on trial, where that can be told."""
+    try:
+        return str(json.loads(routing)["challenger"])[:100]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _text_of(error: Exception) -> str:

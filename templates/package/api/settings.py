@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.utils import LOG_LEVELS, StartError, count_threads
+from api.start import StartError
+from api.utils import LOG_LEVELS, count_threads
 
 ADAPTERS = ("v2", "mlflow")
 MAX_KPIS = 20

@@ -13,13 +13,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from api.start import StartError
+
 CGROUP = Path("/sys/fs/cgroup")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-class StartError(RuntimeError):
-    """The service must not start as it is configured."""
 
 
 def count_threads(environ: Mapping[str, str] = os.environ, cgroup: Path = CGROUP) -> int:

@@ -11,7 +11,7 @@ from monitoring.performance import GREATER_IS_BETTER, Score
 
 #: Drift is judged from so many rows on, scores from so many truths on.
 MIN_DRIFT_ROWS, MIN_LABELLED = 200, 100
-#: Excess of the population stability index over chance that calls for something.
+#: Excess of the population stability index over chance that calls for something, where config.json sets no limit.
 DRIFT_LIMIT = 0.2
 #: A score is worse when it is so many standard errors (its own and training's) below the one of training.
 N_ERRORS = 3.0
@@ -25,15 +25,17 @@ def advise(
     reference_errors: Mapping[str, float],
     measured: Sequence[Score],
     n_measured: int,
+    n_of_the_hour: int,
     coverage: Score | None,
     confidence: float,
     estimated: Sequence[Score],
     drift: DriftFigures,
+    limits: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Weigh drift, measured scores and estimates.
 
-    Measured scores decide. Where they hold, drift is something to watch; where there are none yet, it calls for
-    training again. An estimate alone never does.
+    Measured scores decide. Where they hold on rows of the time in which there is drift, it is something to watch; where
+    there are none of that time, it calls for training again. An estimate alone never does.
 
     Parameters
     ----------
@@ -45,6 +47,8 @@ def advise(
         Scores from feedback.
     n_measured : int
         Rows behind them.
+    n_of_the_hour : int
+        Those of them that were predicted in the hour over which drift is measured.
     coverage : Score or None
         Share of truths inside their interval or set.
     confidence : float
@@ -53,6 +57,8 @@ def advise(
         Scores to expect.
     drift : DriftFigures
         Drift of the latest hour.
+    limits : mapping
+        The section "thresholds" of config.json: from where on drift counts, as for the alerts.
 
     Returns
     -------
@@ -65,11 +71,15 @@ def advise(
         if is_measured
         else []
     )
-    moved = _drifts(drift) if drift.n_rows >= MIN_DRIFT_ROWS else []
+    moved = _drifts(drift, limits) if drift.n_rows >= MIN_DRIFT_ROWS else []
     doubts = _doubts(reference, estimated)
-    calls = worse or (moved and not is_measured)
+    calls = worse or (moved and n_of_the_hour < MIN_LABELLED)
     advice = "retrain" if calls else "watch" if moved or doubts else "none"
-    looked_at = {"labelled_rows": n_measured, "drift_rows": drift.n_rows}
+    looked_at = {
+        "labelled_rows": n_measured,
+        "labelled_rows_of_the_hour": n_of_the_hour,
+        "drift_rows": drift.n_rows,
+    }
     return {"advice": advice, "reasons": [*worse, *moved, *doubts], "looked_at": looked_at}
 
 
@@ -96,21 +106,29 @@ def _worse_coverage(coverage: Score | None, confidence: float) -> list[dict[str,
     return [_reason("coverage_fell", "intervals hold the truth less often than they promise", **figures)]
 
 
-def _drifts(drift: DriftFigures) -> list[dict[str, Any]]:
-    found = [(psi - noise, name) for name, (psi, noise) in drift.features.items()]
-    far = sorted((pair for pair in found if pair[0] > DRIFT_LIMIT), reverse=True)
+def _drifts(drift: DriftFigures, limits: Mapping[str, Any]) -> list[dict[str, Any]]:
+    of_features = limits.get("drift", {})
+    found = [(psi - noise, of_features.get(name, DRIFT_LIMIT), name) for name, (psi, noise) in drift.features.items()]
+    far = sorted(((excess, limit, name) for excess, limit, name in found if excess > limit), reverse=True)
     reasons = [
-        _reason("feature_drift", f"{name} is distributed otherwise than in training", feature=name, excess_psi=excess)
-        for excess, name in far[:MAX_FEATURES]
+        _reason(
+            "feature_drift",
+            f"{name} is distributed otherwise than in training",
+            feature=name,
+            excess_psi=excess,
+            limit=limit,
+        )
+        for excess, limit, name in far[:MAX_FEATURES]
     ]
     n_more = len(far) - MAX_FEATURES
     if n_more > 0:
         text = f"and {n_more} more: the metric model_feature_drift_psi and GET /v1/monitoring name them"
         reasons.append(_reason("more_feature_drift", text, n_features=n_more))
-    if drift.prediction is not None and drift.prediction[0] - drift.prediction[1] > DRIFT_LIMIT:
-        excess = drift.prediction[0] - drift.prediction[1]
-        text = "predictions are distributed otherwise than in training"
-        reasons.append(_reason("prediction_drift", text, excess_psi=excess))
+    if drift.prediction is not None:
+        excess, limit = drift.prediction[0] - drift.prediction[1], limits.get("prediction_drift", DRIFT_LIMIT)
+        if excess > limit:
+            text = "predictions are distributed otherwise than in training"
+            reasons.append(_reason("prediction_drift", text, excess_psi=excess, limit=limit))
     return reasons
 
 

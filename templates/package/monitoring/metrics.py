@@ -12,11 +12,12 @@ from typing import Any
 import api.drift as drift
 import numpy as np
 import prometheus_client
-from api.model import Outputs, Values
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from monitoring.backlog import Answered, Backlog
 from monitoring.thresholds import Thresholds
 from monitoring.thresholds import label as _label
 
@@ -46,6 +47,10 @@ class Metrics:
     def __init__(self, config: Mapping[str, Any], *, n_threads: int, memory_limit: int | None = None) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        # First of all collectors, so that what waits is counted before the others are read
+        self.backlog = Backlog()
+        self.registry.register(self.backlog)
+        self.backlog.subscribe(self._count)
         prometheus_client.ProcessCollector(registry=self.registry)
         prometheus_client.PlatformCollector(registry=self.registry)
         self._define_service(n_threads, memory_limit)
@@ -65,6 +70,7 @@ class Metrics:
         config : mapping
             config.json of the model that serves.
         """
+        self.backlog.settle()
         self._info.info({key: _label(str(config[key])) for key in ("name", "version", "task")})
         self._scores.clear()
         for name, value in config["reference_metrics"].items():
@@ -89,6 +95,8 @@ class Metrics:
             buckets=_REQUEST_S,
             registry=registry,
         )
+        # Found once, for looking them up takes longer than counting
+        self._answers: dict[tuple[str, int, str], tuple[Counter, Histogram]] = {}
         self._predictions = Counter("model_predictions_total", "Rows predicted, by class", ["label"], registry=registry)
         self._inference_s = Histogram(
             "model_inference_duration_seconds",
@@ -117,7 +125,7 @@ class Metrics:
         self._missing = counter("missing", "Cells that were missing")
         self._unseen = counter("unseen", "Cells with a category not known from training")
         self._outliers = counter("outliers", "Cells outside the range seen in training")
-        # Found once, for looking them up takes longer than counting
+        # Found once, as above
         self._cells: dict[tuple[str, str], tuple[Counter, ...]] = {}
         self._missing_share = Gauge(
             "model_feature_missing_reference_ratio",
@@ -157,20 +165,17 @@ class Metrics:
 
     def observe_request(self, handler: str, method: str, status: int, seconds: float) -> None:
         """Count one HTTP request."""
-        self._requests.labels(handler, str(status), method).inc()
-        self._request_s.labels(handler, method).observe(seconds)
-
-    def observe_inference(self, seconds: float) -> None:
-        """Count one run of the graph."""
-        self._inference_s.observe(seconds)
+        found = self._answers.get((handler, status, method))
+        if found is None:
+            found = self._requests.labels(handler, str(status), method), self._request_s.labels(handler, method)
+            self._answers[handler, status, method] = found
+        counter, durations = found
+        counter.inc()
+        durations.observe(seconds)
 
     def observe_log(self, level: str) -> None:
         """Count one line in the log."""
         self._messages.labels(level if level in _LEVELS else "INFO").inc()
-
-    def observe_route(self, version: str, role: str, n_rows: int) -> None:
-        """Count rows by the version that answered them."""
-        self._routed.labels(_label(version), role).inc(n_rows)
 
     def observe_shadow(self, version: str, result: str, n_rows: int) -> None:
         """Count rows that a shadow predicted: "agrees", "differs", or not at all: "dropped", "failed"."""
@@ -201,33 +206,48 @@ class Metrics:
                 )
         self._ratings.observe(rating)
 
-    def observe_rows(
-        self,
-        values: Values,
-        unseen: Mapping[str, Sequence[int]],
-        outputs: Outputs,
-        class_names: Sequence[str],
-        is_champion: bool = True,
-    ) -> None:
-        """Count the cells and predictions of one request; the drift of predictions is the champion's alone."""
+    def observe_prediction(self, answered: Answered) -> None:
+        """Count the cells and predictions of one request, before anybody reads these metrics."""
+        self.backlog.add(answered)
+
+    def _count(self, answered: Sequence[Answered]) -> None:
+        for each in answered:
+            self._inference_s.observe(each.seconds)
+        routes = collections.Counter({(each.version, each.role): 0 for each in answered})
+        labels: collections.Counter[str] = collections.Counter()
+        for each in answered:
+            routes[each.version, each.role] += each.outputs.n_rows
+            labels.update(_labels_of(each))
+        for (version, role), n_rows in routes.items():
+            self._routed.labels(_label(version), role).inc(n_rows)
+        for label, n_predictions in labels.items():
+            self._predictions.labels(_label(label)).inc(n_predictions)
+        self._count_cells(answered)
+
+    def _count_cells(self, answered: Sequence[Answered]) -> None:
+        """Count cells by column; the drift of predictions is the champion's alone."""
         counts: dict[str, drift.Counts] = {}
         references, of_prediction, window = self.drift.watched
         for name, reference in references.items():
-            if name not in values:
+            parts = [each.values[name] for each in answered if name in each.values]
+            if not parts:
                 continue
-            kind, bins = reference["kind"], drift.count(values[name], reference)
-            counts[_FEATURE + name] = bins
+            cells, kind = np.concatenate(parts), reference["kind"]
+            bins = counts[_FEATURE + name] = drift.count(cells, reference)
             n_cells, n_missing, n_odd = self._cells[_label(name), kind]
-            n_cells.inc(len(values[name]))
+            n_cells.inc(len(cells))
             n_missing.inc(int(bins[-1]))
-            n_odd.inc(int(bins[0] + bins[-2]) if kind == "numeric" else len(unseen.get(name, ())))
-        n_rows = len(next(iter(values.values())))
-        names = [""] * n_rows if outputs.codes is None else [class_names[code] for code in outputs.codes]
-        for label, n_predictions in collections.Counter(names).items():
-            self._predictions.labels(_label(label)).inc(n_predictions)
-        if of_prediction is not None and is_champion:
-            counts[_PREDICTION] = drift.count(_scores(outputs, names, of_prediction["kind"]), of_prediction)
+            n_unseen = sum(len(each.unseen.get(name, ())) for each in answered)
+            n_odd.inc(int(bins[0] + bins[-2]) if kind == "numeric" else n_unseen)
+        scores = [] if of_prediction is None else [_scores(a, of_prediction["kind"]) for a in answered if a.is_champion]
+        if of_prediction is not None and scores:
+            counts[_PREDICTION] = drift.count(np.concatenate(scores), of_prediction)
         window.add(counts)
+
+    def drift_figures(self) -> DriftFigures:
+        """Drift of the latest hour, up to the latest request."""
+        self.backlog.settle()
+        return self.drift.figures()
 
     def render(self) -> tuple[bytes, str]:
         """The metrics in Prometheus' text format, and its media type."""
@@ -246,6 +266,12 @@ class DriftCollector(Collector):
 
     def __init__(self) -> None:
         self.watched: Watched = ({}, None, drift.Window())
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the oldest request came in that is still counted."""
+        window = self.watched[2]
+        return window.slot_s * window.n_slots
 
     def watch(self, features: Mapping[str, Mapping[str, Any]], prediction: Mapping[str, Any] | None) -> None:
         """Compare with other references from now on, in a window of their own."""
@@ -403,10 +429,17 @@ def _ready(reference: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**reference, "edges": np.asarray(reference["edges"])} if reference["kind"] == "numeric" else reference
 
 
-def _scores(outputs: Outputs, names: list[str], kind: str) -> Any:
+def _labels_of(answered: Answered) -> list[str]:
+    """The class of each row; without classes, no name."""
+    codes = answered.outputs.codes
+    return [""] * answered.outputs.n_rows if codes is None else [answered.class_names[code] for code in codes]
+
+
+def _scores(answered: Answered, kind: str) -> NDArray[Any]:
     """What the drift of predictions is measured on: the label, else the value or the last class's probability."""
+    outputs = answered.outputs
     if kind == "categorical":
-        return names
+        return np.array(_labels_of(answered), dtype=object)
     if outputs.values is not None:
         return outputs.values
-    return outputs.probabilities[:, -1] if outputs.probabilities is not None else np.array([])
+    return outputs.probabilities[:, -1] if outputs.probabilities is not None else np.empty(0)

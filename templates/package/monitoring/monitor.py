@@ -10,7 +10,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from monitoring.advice import advise
+from monitoring.backlog import Answered
 from monitoring.business import REVENUE, Worth
 from monitoring.metrics import Metrics, PerformanceCollector, PerformanceSamples
 from monitoring.performance import Estimate, Labelled, Score, coverage, measure
@@ -61,6 +64,7 @@ class Monitor:
         self._challenger: str | None = None
         self._advice = "none"
         self.describe(config)
+        metrics.backlog.subscribe(self._count)
         metrics.registry.register(PerformanceCollector(self._samples))
 
     def describe(self, config: Mapping[str, Any]) -> None:
@@ -87,10 +91,12 @@ class Monitor:
             except Exception:  # a closed store at the end must not end in a traceback nobody asked for
                 _log.exception("no advice could be made")
 
-    def observe_outputs(self, codes: Sequence[int] | None, shares: Any) -> None:
+    def _count(self, answered: Sequence[Answered]) -> None:
         """Count predictions of the champion for the estimate."""
-        if codes is not None and shares is not None:
-            self.estimate.add(codes, shares, self.worth.positive)
+        codes = [code for each in answered if each.is_champion for code in each.outputs.codes or ()]
+        shares = [a.outputs.probabilities for a in answered if a.is_champion and a.outputs.probabilities is not None]
+        if codes and shares:
+            self.estimate.add(codes, np.concatenate(shares), self.worth.positive)
 
     def observe_feedback(self, status: str, code: int | None, value: float | None, news: Any) -> None:
         """Count one feedback, and what it says of errors, money, KPIs and content."""
@@ -124,6 +130,7 @@ class Monitor:
             if time.monotonic() - at > FRESH_S:
                 found = self._measure()
                 self._measured = (time.monotonic(), found)
+        self.metrics.backlog.settle()
         n_estimated, estimated = self.estimate.scores()
         return {**found, "n_estimated": n_estimated, "estimated": estimated}
 
@@ -134,6 +141,7 @@ class Monitor:
         positive = self.worth.positive
         return {
             "n_measured": len(rows.y),
+            "n_of_the_hour": rows.n_younger(self.metrics.drift.seconds),
             "measured": measure(rows, config["task"], positive),
             "coverage": coverage(rows),
             "challenger": self._challenger,
@@ -150,10 +158,12 @@ class Monitor:
             self._config.get("reference_errors") or {},
             known["measured"],
             known["n_measured"],
+            known["n_of_the_hour"],
             known["coverage"],
             0.95,
             known["estimated"],
-            self.metrics.drift.figures(),
+            self.metrics.drift_figures(),
+            self._config.get("thresholds") or {},
         )
         with self._lock:
             is_other, self._advice = found["advice"] != self._advice, found["advice"]
@@ -179,7 +189,7 @@ class Monitor:
 
     def summary(self) -> dict[str, Any]:
         """What GET /v1/monitoring answers, in plain JSON types."""
-        config, known, drift = self._config, self.performance(), self.metrics.drift.figures()
+        config, known, drift = self._config, self.performance(), self.metrics.drift_figures()
         limits = config.get("thresholds") or {}
         used = os.times()
         challenger = {

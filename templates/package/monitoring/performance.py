@@ -42,6 +42,8 @@ class Labelled:
         Classes that could not be ruled out.
     query : sequence of str
         Which request each row came with: the query of a ranking.
+    age_s : ndarray of shape (n_rows,) or None
+        Seconds since each row was predicted.
     """
 
     y: Floats
@@ -51,6 +53,11 @@ class Labelled:
     bounds: Floats | None = None
     in_set: NDArray[np.bool_] | None = None
     query: Sequence[str] = ()
+    age_s: Floats | None = None
+
+    def n_younger(self, seconds: float) -> int:
+        """Rows that were predicted within the latest so many seconds."""
+        return 0 if self.age_s is None else int((self.age_s < seconds).sum())
 
 
 @dataclass(frozen=True)
