@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -600,3 +600,21 @@ def test_what_is_no_json_is_refused(part: Import, body: bytes) -> None:
     with pytest.raises(part("api.problems").Problem) as refused:
         part("api.schemas").parse(body)
     assert refused.value.status == 400
+
+
+def test_what_a_request_will_take_is_learnt_from_the_large_ones(part: Import) -> None:
+    predictions = part("api.predictions")
+    model = SimpleNamespace(n_threads=1, row_s=0.001)
+    serving, monitor = SimpleNamespace(model=model), SimpleNamespace(metrics=None)
+    found = predictions.Predictions(serving, monitor, None, max_waiting=1, always_ids=False)
+    small, large = predictions.SMALL_BODY, 10 * predictions.SMALL_BODY
+    assert found._forecast_s(small, model) == 0.001
+    assert found._forecast_s(large, model) == np.inf, "the first large one is answered in a thread"
+    found._learn(large, 0.003, model)
+    assert found._forecast_s(large, model) == pytest.approx(0.003)
+    assert found._forecast_s(5 * large, model) == pytest.approx(0.011)
+    found._learn(small, 1.0, model)
+    assert found._forecast_s(large, model) == pytest.approx(0.003), "a small one says nothing of large ones"
+    for _ in range(100):
+        found._learn(large, 0.021, model)
+    assert found._forecast_s(large, model) == pytest.approx(0.021, rel=1e-3)

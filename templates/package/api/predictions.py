@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import time
 from collections import ChainMap
@@ -26,8 +27,12 @@ from api.serving import Role, Serving
 from api.shadow import Shadow, Shadowed
 
 Reader = Callable[[Any, Model], tuple[Table, Wishes, list[dict[str, Any]]]]
-#: So many bytes, for a model of so many seconds a row, are answered at once: to hand them to a thread takes longer.
-SMALL_BODY, QUICK_S = 8_192, 0.002
+#: What is forecast to take no longer is answered on the event loop: a thread takes half as long again, and whoever
+#: waits meanwhile does not wait for long.
+QUICK_S = 0.005
+#: A body of so many bytes takes as long as one row. Of larger ones, a moving average of seconds per byte tells how much
+#: longer; so much of it is the latest request's.
+SMALL_BODY, LATEST = 8_192, 0.1
 N_EXPLAINING, N_WAITING_TO_EXPLAIN = 1, 8
 _log = logging.getLogger("service")
 
@@ -48,6 +53,10 @@ class Asked:
         What else is asked for.
     keeps : bool
         Whether the predictions are to be kept, under ids.
+    n_bytes : int
+        Size of the body.
+    reading_s : float
+        CPU seconds of reading it.
     """
 
     model: Model
@@ -55,6 +64,8 @@ class Asked:
     rows: Rows
     wishes: Wishes
     keeps: bool
+    n_bytes: int
+    reading_s: float
 
 
 @dataclass
@@ -133,6 +144,7 @@ class Predictions:
         self.gate = Gate(serving.model.n_threads + 1, max_waiting)
         self._explaining = Gate(N_EXPLAINING, N_WAITING_TO_EXPLAIN)
         self._shadow = Shadow(monitor.metrics)
+        self._byte_s = math.inf
 
     async def predict(self, request: Request, read: Reader) -> Predicted:
         """Predict the rows in a request's body.
@@ -161,16 +173,29 @@ class Predictions:
         request.state.version, request.state.role = model.config["version"], role
         async with self.gate.inside():
             body = await read_body(request)
-            if len(body) <= SMALL_BODY and model.row_s <= QUICK_S:
-                asked = self._read(body, read, model, role)
-                found = self._answer(asked) if not asked.keeps else await self._in_thread(self._answer, asked)
-            else:
-                found = await self._in_thread(self._predict, body, read, model, role)
+            found = await self._predicted(body, read, model, role)
         request.state.n_rows = found.outputs.n_rows
         if found.wishes.explanations:
             async with self._explaining.inside(), self._explaining.working():
                 found.explanations = await run_in_threadpool(_explain, found)
         return found
+
+    async def _predicted(self, body: bytes, read: Reader, model: Model, role: Role) -> Predicted:
+        if self._forecast_s(len(body), model) > QUICK_S:
+            return await self._in_thread(self._predict, body, read, model, role)
+        asked = self._read(body, read, model, role)
+        # Whoever else uses the file of predictions may keep it for a while
+        return await self._in_thread(self._answer, asked) if asked.keeps else self._answer(asked)
+
+    def _forecast_s(self, n_bytes: int, model: Model) -> float:
+        """CPU seconds that a body of this size will take; before the first large one, nobody knows of those."""
+        return model.row_s if n_bytes <= SMALL_BODY else model.row_s + n_bytes * self._byte_s
+
+    def _learn(self, n_bytes: int, seconds: float, model: Model) -> None:
+        if n_bytes > SMALL_BODY:
+            latest = max(seconds - model.row_s, 0.0) / n_bytes
+            known = self._byte_s if math.isfinite(self._byte_s) else latest
+            self._byte_s = (1.0 - LATEST) * known + LATEST * latest
 
     async def _in_thread(self, predict: Callable[..., Predicted], *given: Any) -> Predicted:
         async with self.gate.working():
@@ -180,20 +205,23 @@ class Predictions:
         return self._answer(self._read(body, read, model, role))
 
     def _read(self, body: bytes, read: Reader, model: Model, role: Role) -> Asked:
+        started = time.thread_time()
         table, wishes, warnings = read(schemas.parse(body), model)
         _check_wishes(wishes, table.n_rows, model)
         rows = schemas.read_table(table, model)
         rows.warnings += warnings
-        return Asked(model, role, rows, wishes, keeps=wishes.prediction_ids or self._always_ids)
+        keeps = wishes.prediction_ids or self._always_ids
+        return Asked(model, role, rows, wishes, keeps, len(body), time.thread_time() - started)
 
     def _answer(self, asked: Asked) -> Predicted:
         model, role, rows = asked.model, asked.role, asked.rows
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.thread_time()
         outputs = model.run(rows.values, intervals=asked.wishes.intervals or asked.keeps)
         seconds = time.perf_counter() - started
         self._monitor.metrics.observe_prediction(
             Answered(rows.values, rows.unseen, outputs, model.class_names, model.config["version"], role, seconds)
         )
+        self._learn(asked.n_bytes, asked.reading_s + time.thread_time() - cpu_started, model)
         found = Predicted(model, role, rows.values, outputs, asked.wishes, rows.warnings)
         if asked.keeps:
             self._remember(found)
