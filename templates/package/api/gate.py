@@ -45,7 +45,10 @@ class Gate:
     async def working(self) -> AsyncIterator[None]:
         """Be one of those that work; raises a Problem (503) after `WAIT_S` seconds."""
         try:
-            async with asyncio.timeout(WAIT_S):
+            if self._slots.locked():
+                async with asyncio.timeout(WAIT_S):
+                    await self._slots.acquire()
+            else:
                 await self._slots.acquire()
         except TimeoutError:
             raise Problem("overloaded", headers=RETRY_AFTER) from None

@@ -29,7 +29,7 @@ from api.shadow import Shadow, Shadowed
 Reader = Callable[[Any, Model], tuple[Table, Wishes, list[dict[str, Any]]]]
 #: What is forecast to take no longer is answered on the event loop: a thread takes half as long again, and whoever
 #: waits meanwhile does not wait for long.
-QUICK_S = 0.005
+QUICK_S = 0.01
 #: A body of so many bytes takes as long as one row. Of larger ones, a moving average of seconds per byte tells how much
 #: longer; so much of it is the latest request's.
 SMALL_BODY, LATEST = 8_192, 0.1
@@ -169,11 +169,13 @@ class Predictions:
         check_media_type(request)
         if not self._serving.is_ready:
             raise Problem("not-ready")
-        model, role = self._serving.route(routing_key(request))
-        request.state.version, request.state.role = model.config["version"], role
         async with self.gate.inside():
             body = await read_body(request)
-            found = await self._predicted(body, read, model, role)
+            # All wait in one line: what needs no thread must not overtake what does
+            async with self.gate.working():
+                model, role = self._serving.route(routing_key(request))
+                request.state.version, request.state.role = model.config["version"], role
+                found = await self._predicted(body, read, model, role)
         request.state.n_rows = found.outputs.n_rows
         if found.wishes.explanations:
             async with self._explaining.inside(), self._explaining.working():
@@ -182,10 +184,10 @@ class Predictions:
 
     async def _predicted(self, body: bytes, read: Reader, model: Model, role: Role) -> Predicted:
         if self._forecast_s(len(body), model) > QUICK_S:
-            return await self._in_thread(self._predict, body, read, model, role)
+            return await run_in_threadpool(self._predict, body, read, model, role)
         asked = self._read(body, read, model, role)
         # Whoever else uses the file of predictions may keep it for a while
-        return await self._in_thread(self._answer, asked) if asked.keeps else self._answer(asked)
+        return await run_in_threadpool(self._answer, asked) if asked.keeps else self._answer(asked)
 
     def _forecast_s(self, n_bytes: int, model: Model) -> float:
         """CPU seconds that a body of this size will take; before the first large one, nobody knows of those."""
@@ -196,10 +198,6 @@ class Predictions:
             latest = max(seconds - model.row_s, 0.0) / n_bytes
             known = self._byte_s if math.isfinite(self._byte_s) else latest
             self._byte_s = (1.0 - LATEST) * known + LATEST * latest
-
-    async def _in_thread(self, predict: Callable[..., Predicted], *given: Any) -> Predicted:
-        async with self.gate.working():
-            return await run_in_threadpool(predict, *given)
 
     def _predict(self, body: bytes, read: Reader, model: Model, role: Role) -> Predicted:
         return self._answer(self._read(body, read, model, role))
