@@ -10,7 +10,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
+from automl_wf.core.compat import usable_threads
 from automl_wf.exceptions import InvalidInput, WorkflowError
 from automl_wf.federated.client import FederatedClient
 from automl_wf.federated.message import Message
@@ -93,7 +95,8 @@ def simulate(
         raise InvalidInput("Expected at least one client, got none.")
     server = FederatedServer(task, **settings)
     with ExitStack() as stack:
-        ask = [stack.enter_context(_Process(c)) if processes else _InProcess(c) for c in clients]
+        n_threads = max(usable_threads(None) // len(clients), 1)
+        ask = [stack.enter_context(_Process(c, n_threads)) if processes else _InProcess(c) for c in clients]
         rows: list[dict[str, Any]] = []
         exchange = 0
         while (request := server.request) is not None:
@@ -144,16 +147,16 @@ class _InProcess:
 
 
 class _Process:
-    """A client in a process of its own, at the other end of a pipe."""
+    """A client in a process of its own, at the other end of a pipe, with its share of the machine's threads."""
 
-    def __init__(self, make_client: FederatedClient | MakeClient) -> None:
+    def __init__(self, make_client: FederatedClient | MakeClient, n_threads: int) -> None:
         if isinstance(make_client, FederatedClient):
             raise InvalidInput(
                 "With processes=True pass functions that make clients: the rows of a FederatedClient are here already."
             )
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        self._process = context.Process(target=_serve, args=(other, make_client), daemon=True)
+        self._process = context.Process(target=_serve, args=(other, make_client, n_threads), daemon=True)
         self._process.start()
         other.close()
 
@@ -180,16 +183,17 @@ class _Process:
             ) from None
 
 
-def _serve(pipe: Connection, make_client: MakeClient) -> None:
+def _serve(pipe: Connection, make_client: MakeClient, n_threads: int) -> None:
     """Answer until the other end is closed; of an error only its name is told."""
     client: FederatedClient | None = None
-    while True:
-        try:
-            request = Message.from_bytes(pipe.recv_bytes())
-        except EOFError:
-            return
-        try:
-            client = client or make_client()
-            pipe.send_bytes(client.answer(request).to_bytes())
-        except WorkflowError as error:
-            pipe.send_bytes(Message(_FAILED, settings={"error": type(error).__name__}).to_bytes())
+    with threadpool_limits(n_threads, user_api="blas"):
+        while True:
+            try:
+                request = Message.from_bytes(pipe.recv_bytes())
+            except EOFError:
+                return
+            try:
+                client = client or make_client()
+                pipe.send_bytes(client.answer(request).to_bytes())
+            except WorkflowError as error:
+                pipe.send_bytes(Message(_FAILED, settings={"error": type(error).__name__}).to_bytes())
