@@ -409,16 +409,14 @@ def idle(rows: Sequence[Importance]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Those whose interval holds 0; but for those that cost something in each fold, and at least a twentieth of the
-        largest importance: of them a few folds can only not tell how much.
+        Those whose interval holds 0, without those that cost something in each fold and at least a twentieth of the
+        largest importance: so few folds do not tell how much these cost, but not that it is nothing.
     """
-    largest = max((row.mean for row in rows if row.mean is not None), default=0.0)
+    large = _large(rows)
     return tuple(
         row.column
         for row in rows
-        if row.mean is not None
-        and not row.matters
-        and not (row.mean >= _SMALL * largest > 0 and min(row.by_fold, default=0.0) > 0)
+        if row.mean is not None and not row.matters and not (row.column in large and min(row.by_fold, default=0.0) > 0)
     )
 
 
@@ -436,12 +434,15 @@ def unstable(rows: Sequence[Importance]) -> tuple[str, ...]:
         Those with at least a twentieth of the largest importance, measured in three folds or more, that are worth less
         than a tenth as much in one fold as in another.
     """
-    largest = max((row.mean for row in rows if row.mean is not None), default=0.0)
+    large = _large(rows)
     return tuple(
         row.column
         for row in rows
-        if row.mean is not None
-        and row.mean >= _SMALL * largest > 0
-        and len(row.by_fold) >= 3
-        and min(row.by_fold) < 0.1 * max(row.by_fold)
+        if row.column in large and len(row.by_fold) >= 3 and min(row.by_fold) < 0.1 * max(row.by_fold)
     )
+
+
+def _large(rows: Sequence[Importance]) -> set[str]:
+    """Columns with at least a twentieth of the largest importance."""
+    largest = max((row.mean for row in rows if row.mean is not None), default=0.0)
+    return {row.column for row in rows if row.mean is not None and row.mean >= _SMALL * largest > 0}
