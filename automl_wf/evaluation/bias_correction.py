@@ -174,13 +174,16 @@ class _Rows:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Scores out of the bag, one per bootstrap; `of_chosen_further` is of bootstraps in which nothing was chosen.
+    """Scores, one per bootstrap.
 
-    Of what was chosen in the bag, and of what was chosen on all rows.
+    Out of the bag, of what was chosen in it (`in_bag`) and of what was chosen on all rows (`of_chosen`; further ones of
+    bootstraps in which nothing was chosen); `optimism` is how much better what was chosen in the bag is there than on
+    all rows.
     """
 
     in_bag: Floats
     of_chosen: Floats
+    optimism: Floats
     of_chosen_further: Floats
     n_skipped: int
     n_scored: int
@@ -202,7 +205,7 @@ def bias_corrected(
     chosen: Chosen | None = None,
     n_draws: tuple[int, int] | None = None,
 ) -> HonestScore:
-    """Score of the choice among many predictions, as it will be on new rows (BBC-CV).
+    r"""Score of the choice among many predictions, as it will be on new rows (BBC-CV).
 
     Parameters
     ----------
@@ -243,10 +246,15 @@ def bias_corrected(
 
     Notes
     -----
-    **Value.** In each bootstrap what was chosen in the bag and what was chosen on all rows are scored on the same rows
-    out of the bag [1]_; the mean difference is added to the score of the latter on all rows. For a metric that is a
-    mean over rows this is the mean of the out-of-bag scores without most of their Monte Carlo error; for one that is
-    not (a root, an F1) it does not carry the bias of few rows.
+    **Value.** Two estimates of how much too good the score of the choice on its own rows is, of the same bootstraps,
+    are averaged and taken off it. (1) What was chosen on all rows and what was chosen in the bag are scored on the same
+    rows out of the bag [1]_: the mean difference. (2) What was chosen in the bag is scored there and on all rows, which
+    stand for the population [2]_: the mean difference. Where equals compete (1) is right, and (2) finds
+    :math:`1/\sqrt 2` of the luck: the bag's winner is mostly that of all rows, whose luck is in both its scores. Where
+    weights, a temperature or a threshold are fitted, (2) is right to first order, and (1) finds half as much again:
+    a bag scatters around the choice as that does around the best one, so that out of the bag both add up. Choices are
+    of both kinds, and the errors of the two estimates have opposite signs. Differences of scores on the same rows do
+    not carry the bias that few rows mean for a root or an F1.
 
     **Long data.** What a choice among equals gains from luck falls with the root of the number of rows, among unequals
     faster: what was found on a subset is multiplied by the root of its share, which errs on the careful side.
@@ -260,6 +268,8 @@ def bias_corrected(
     ----------
     .. [1] I. Tsamardinos, E. Greasidou and G. Borboudakis, Bootstrapping the out-of-sample predictions for efficient
        and accurate cross-validation, Machine Learning 107, 2018.
+    .. [2] B. Efron, Estimating the error rate of a prediction rule: improvement on cross-validation, Journal of the
+       American Statistical Association 78, 1983 (the bootstrap estimate of optimism).
     """
     everything = _Rows(y, weight, group, tuple(predictions))
     rng = np.random.default_rng(seed)
@@ -278,8 +288,8 @@ def bias_corrected(
     if n_done < 2:
         return HonestScore(None, None, n_done, best_of_n, drawn.n_skipped, n_rows)
     root = float(np.sqrt(n_rows / len(y)))
-    loss = float(np.mean(drawn.in_bag - drawn.of_chosen))
-    value = float(np.clip(best_of_n + root * loss, *scoring.bounds))
+    luck = (float(np.mean(drawn.of_chosen - drawn.in_bag)) + float(np.mean(drawn.optimism))) / 2.0
+    value = float(np.clip(best_of_n - root * luck, *scoring.bounds))
     interval = _interval(value, drawn, root, scoring)
     return HonestScore(value, interval, n_done, best_of_n, drawn.n_skipped, n_rows, n_scored=drawn.n_scored)
 
@@ -311,7 +321,7 @@ def _draw(
 ) -> _Drawn:
     """Scores of as many bootstraps as the time allows; those without a score are drawn again, within reason."""
     units = Units.of(len(rows.y), rows.group)
-    table: list[tuple[float, float]] = []
+    table: list[tuple[float, float, float]] = []
     further: list[float] = []
     shares: list[float] = []
     n_skipped = 0
@@ -329,13 +339,15 @@ def _draw(
             start = time.perf_counter()
             drawn = units.draw(rng)
             outside = rows.at(units.others(drawn))
-            again = _choose(_in_bag(rows, units, drawn, scoring), select, scoring)
-            in_bag = None if again is None else _score(again, outside, scoring)
+            bag = _in_bag(rows, units, drawn, scoring)
+            again = _choose(bag, select, scoring)
             of_chosen = _score(chosen, outside, scoring)
-            if in_bag is None or of_chosen is None:
+            seen = [] if again is None else [_score(again, where, scoring) for where in (outside, bag, rows)]
+            known = [score for score in seen if score is not None]
+            if len(known) < 3 or of_chosen is None:
                 n_skipped += 1
             else:
-                table.append((in_bag, of_chosen))
+                table.append((known[0], of_chosen, known[1] - known[2]))
                 shares.append(len(outside.y) / len(rows.y))
             longest = max(longest, time.perf_counter() - start) if budget.is_limited else 0.0
         n_wanted, n_scored = max(N_FOR_PERCENTILES - len(table), 0) if len(table) >= MIN_FOR_PERCENTILES else 0, 0
@@ -345,10 +357,11 @@ def _draw(
             score = _score(chosen, rows.at(units.others(units.draw(rng))), scoring)
             further += [] if score is None else [score]
             n_scored += 1
-    pairs = np.array(table, dtype=np.float64).reshape(-1, 2)
+    scores = np.array(table, dtype=np.float64).reshape(-1, 3)
     return _Drawn(
-        in_bag=pairs[:, 0],
-        of_chosen=pairs[:, 1],
+        in_bag=scores[:, 0],
+        of_chosen=scores[:, 1],
+        optimism=scores[:, 2],
         of_chosen_further=np.array(further),
         n_skipped=n_skipped,
         n_scored=n_scored,
