@@ -77,6 +77,11 @@ class Table:
         columns = [self.cells[p] for p in positions]
         return [c for c in columns if isinstance(c, Strings)]
 
+    def levels(self, positions: Sequence[int]) -> list[Strings | NDArray[np.float64]]:
+        """Columns of the edges "string" and "double", each by itself."""
+        columns = [self.cells[p] for p in positions]
+        return [c if isinstance(c, Strings) else np.asarray(c, dtype=np.float64) for c in columns]
+
     def times(self, positions: Sequence[int]) -> NDArray[np.int64]:
         """Columns of edge "int64" side by side, of shape (n_rows, len(positions))."""
         out = np.empty((self.n_rows, len(positions)), dtype=np.int64, order="F")

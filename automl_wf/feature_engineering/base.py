@@ -1,7 +1,7 @@
 """What every feature transformer has in common: it turns one block of columns into one block of doubles.
 
 A block holds columns of one edge: numbers (float64, NaN is missing), strings (codes into levels, "" is missing) or
-times (int64 microseconds, the smallest int64 is missing).
+times (int64 microseconds, the smallest int64 is missing); or columns of strings and of numbers, each by itself.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ from automl_wf.core.table import Strings
 FeatureKind = Literal["numeric", "indicator", "code", "level", "statistic", "word", "calendar", "cycle", "constant"]
 Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
-Block = Numbers | Times | Sequence[Strings]
+#: A column of strings, or numbers of which few differ.
+Levels: TypeAlias = Strings | Numbers
+Block = Numbers | Times | Sequence[Strings] | Sequence[Levels]
 B = TypeVar("B", bound=Block)
 
 
@@ -101,6 +103,8 @@ class FeatureTransformer(TransformerMixin, BaseEstimator, ABC, Generic[B]):  # t
 
     #: Whether `write` may be given the first columns of `out` as its block.
     is_in_place: ClassVar[bool] = False
+    #: Whether the block is a list of columns by themselves, strings and numbers, and not all of one edge.
+    takes_levels: ClassVar[bool] = False
     #: Number of features made; set by `fit`.
     n_features_out_: int
 
@@ -160,7 +164,9 @@ def n_rows(block: Block) -> int:
     """Rows of a block; 0 for a block of no string columns."""
     if isinstance(block, np.ndarray):
         return len(block)
-    return len(block[0].codes) if len(block) else 0
+    if not len(block):
+        return 0
+    return len(block[0].codes) if isinstance(block[0], Strings) else len(block[0])
 
 
 def seen_levels(column: Strings) -> list[str]:

@@ -161,7 +161,12 @@ def treat(
     part = Part.of(table.schema, treated)
     place = {position: i for i, position in enumerate(part.places)}
     steps = tuple(
-        Step(transformer, tuple(place[c.position] for c in columns), tuple(c.name for c in columns), columns[0].edge)
+        Step(
+            transformer,
+            tuple(place[c.position] for c in columns),
+            tuple(c.name for c in columns),
+            tuple(c.edge for c in columns),
+        )
         for transformer, columns in assigned
         if columns
     )

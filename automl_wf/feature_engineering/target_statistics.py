@@ -108,7 +108,7 @@ class TargetStatistics(FeatureTransformer[Sequence[Strings]]):
         targets = self._indicators(y)
         indices = [{level: i for i, level in enumerate(seen_levels(column))} for column in block]
         sums = [
-            _sums_per_code(look_up(column, index, 0), len(index) + 1, targets, weights)
+            sums_per_code(look_up(column, index, 0), len(index) + 1, targets, weights)
             for column, index in zip(block, indices, strict=True)
         ]
         return self.fit_sums(indices, sums, self.targets_, weights @ targets / weights.sum())
@@ -222,10 +222,11 @@ def sums_per_part(
     weights: Numbers,
 ) -> Numbers:
     """Sums of targets and weights per part and level, of shape (n_parts, n_levels, n_targets + 1)."""
-    return _sums_per_code(parts * n_levels + codes, n_parts * n_levels, targets, weights).reshape(n_parts, n_levels, -1)
+    return sums_per_code(parts * n_levels + codes, n_parts * n_levels, targets, weights).reshape(n_parts, n_levels, -1)
 
 
-def _sums_per_code(codes: NDArray[np.int64], n_codes: int, targets: Numbers, weights: Numbers) -> Numbers:
+def sums_per_code(codes: NDArray[np.int64], n_codes: int, targets: Numbers, weights: Numbers) -> Numbers:
+    """Sums of targets and weights per level, of shape (n_codes, n_targets + 1)."""
     columns = [np.bincount(codes, weights=weights * column, minlength=n_codes) for column in targets.T]
     columns.append(np.bincount(codes, weights=weights, minlength=n_codes))
     return np.column_stack(columns)

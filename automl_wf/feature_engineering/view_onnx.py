@@ -11,6 +11,7 @@ from automl_wf.core.graph import GraphBuilder
 from automl_wf.feature_engineering import (
     arithmetic_onnx,
     category_codes_onnx,
+    category_crosses_onnx,
     datetime_cycles_onnx,
     datetime_parts_onnx,
     numeric_pass_onnx,
@@ -25,6 +26,7 @@ from automl_wf.feature_engineering import (
 from automl_wf.feature_engineering.arithmetic import Arithmetic
 from automl_wf.feature_engineering.base import FeatureTransformer
 from automl_wf.feature_engineering.category_codes import CategoryCodes
+from automl_wf.feature_engineering.category_crosses import CategoryCrosses
 from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
 from automl_wf.feature_engineering.datetime_parts import DatetimeParts
 from automl_wf.feature_engineering.numeric_pass import NumericPass
@@ -46,6 +48,7 @@ EMIT: dict[type[FeatureTransformer[Any]], Callable[[Any, GraphBuilder, list[str]
     CategoryCodes: category_codes_onnx.emit,
     OneHot: one_hot_onnx.emit,
     TargetStatistics: target_statistics_onnx.emit,
+    CategoryCrosses: category_crosses_onnx.emit,
     WordWeights: word_weights_onnx.emit,
     WordStatistics: word_statistics_onnx.emit,
     Arithmetic: arithmetic_onnx.emit,
@@ -88,5 +91,9 @@ def emit_view(view: FittedView | SelectedView, builder: GraphBuilder, numeric: N
 
 
 def _emit_step(step: Step, builder: GraphBuilder, numeric: Numeric, column: OneColumn) -> str:
-    inputs = [numeric(step.positions)] if step.edge == "double" else [column(p) for p in step.positions]
+    if step.edge == "double" and not step.transformer.takes_levels:
+        inputs = [numeric(step.positions)]
+    else:
+        pairs = zip(step.positions, step.edges, strict=True)
+        inputs = [numeric([p]) if edge == "double" else column(p) for p, edge in pairs]
     return EMIT[type(step.transformer)](step.transformer, builder, inputs)

@@ -128,7 +128,12 @@ class Features:
                 (self._one_hot(), self.categories), (statistics, self.with_statistics), (cycles, times),
             ]  # fmt: skip
         steps = tuple(
-            Step(transformer, tuple(c.position for c in columns), tuple(c.name for c in columns), columns[0].edge)
+            Step(
+                transformer,
+                tuple(c.position for c in columns),
+                tuple(c.name for c in columns),
+                tuple(c.edge for c in columns),
+            )
             for transformer, columns in chosen
             if columns
         )

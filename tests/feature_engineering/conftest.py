@@ -28,9 +28,11 @@ def run_transformer(transformer: Any, block: Any) -> np.ndarray:
         inputs = [builder.input("numbers", "double", block.shape[1])]
         feed = {"numbers": block}
     else:
-        columns = block.T if isinstance(block, np.ndarray) else [c.values() for c in block]
-        dtype = "int64" if isinstance(block, np.ndarray) else "string"
-        inputs = [builder.input(f"c{j}", dtype) for j in range(len(columns))]
+        columns = (
+            block.T if isinstance(block, np.ndarray) else [c.values() if isinstance(c, Strings) else c for c in block]
+        )
+        dtypes = {"O": "string", "i": "int64", "f": "double"}
+        inputs = [builder.input(f"c{j}", dtypes[column.dtype.kind]) for j, column in enumerate(columns)]
         feed = {name: column[:, None] for name, column in zip(inputs, columns, strict=True)}
     out = EMIT[type(transformer)](transformer, builder, inputs)
     builder.output(out, "features", "double", [None, transformer.n_features_out_])
