@@ -263,6 +263,26 @@ def test_values_as_target(known: pd.DataFrame, new: pd.DataFrame) -> None:
     assert any("_times_" in name for name in fitted.get_feature_names_out())
 
 
+def test_crosses_of_categories_and_numbers(new: pd.DataFrame) -> None:
+    rng = np.random.default_rng(11)
+    X = pd.DataFrame({"city": rng.choice(CITIES, 900), "visits": rng.integers(0, 5, 900), "size": rng.normal(size=900)})
+    X.loc[::9, "visits"] = None
+    effects = rng.normal(size=(len(CITIES), 6))
+    y = effects[pd.factorize(X["city"])[0], X["visits"].fillna(5).astype(int)] + 0.3 * rng.normal(size=900)
+    for steps in ([InteractionFeatures(random_state=0)], [InteractionFeatures(random_state=0), FOR_TREES[1]]):
+        chain = chain_of(steps).fit(X, y)
+        assert "city_and_visits_target_mean" in chain.get_feature_names_out().tolist()
+        strange = X.assign(city=rng.choice([*CITIES, "", "Atlantis"], 900), visits=rng.choice([0, 1.5, 7, np.nan], 900))
+        for rows in (X, strange):
+            assert_same(chain, pipeline_to_onnx(chain), rows)
+    fitted = InteractionFeatures(random_state=0).fit(X, y)
+    told = {facts["name"]: facts for facts in fitted.feature_metadata_}["city_and_visits_target_mean"]
+    assert told["parents"] == ["city", "visits"]
+    assert fitted.fit_transform(X, y)["city_and_visits_target_mean"].nunique() > 5 * len(CITIES) * 6 / 2
+    none = InteractionFeatures(max_crosses=0, random_state=0).fit(X, y)
+    assert not any("_and_" in name for name in none.get_feature_names_out())
+
+
 def test_many_classes(known: pd.DataFrame, new: pd.DataFrame) -> None:
     y = known["city"].fillna("none")
     fitted = chain_of([CategoricalFeatureEngineering(encoding="target", random_state=0)]).fit(known, y)
