@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Self, TypeAlias
@@ -84,8 +84,8 @@ class CategoryCrosses(FeatureTransformer[Sequence[Levels]]):
 
     Attributes
     ----------
-    levels_ : list of (dict or ndarray)
-        Per column, level → code, or the numbers that it may be, ascending, NaN at the end.
+    levels_ : dict of int to (dict or ndarray)
+        Of each column that is crossed, level → code, or the numbers that it may be, ascending, NaN at the end.
     pairs_ : list of Pair
         What is crossed, best first.
     statistics_ : TargetStatistics
@@ -140,41 +140,44 @@ class CategoryCrosses(FeatureTransformer[Sequence[Levels]]):
         """
         if y is None:
             raise ValueError("CategoryCrosses.fit needs the target: expected y of shape (n_rows,), got None.")
-        self.levels_ = [_levels_of(column) for column in block]
-        codes = [_codes_of(column, levels) for column, levels in zip(block, self.levels_, strict=True)]
-        self.pairs_ = [
-            Pair(i, j, np.unique(codes[i] * self._step(j) + codes[j])) for i, j in self._choose(codes, y, weight)
-        ]
+        pairs = self._choose(block, y, weight)
+        self.levels_ = {j: _levels_of(block[j]) for j in sorted({j for pair in pairs for j in pair})}
+        codes = self._read(block)
+        self.pairs_ = [Pair(i, j, np.unique(codes[i] * self._step(j) + codes[j])) for i, j in pairs]
         self.statistics_ = TargetStatistics(
             self.n_classes, self.smoothing, self.n_folds, random_state=self.random_state
         ).fit(self._crossed(codes), y, weight)
         self.n_features_out_ = self.statistics_.n_features_out_
         return self
 
-    def _choose(self, codes: Sequence[Codes], y: NDArray[Any], weight: Numbers | None) -> list[tuple[int, int]]:
+    def _choose(self, block: Sequence[Levels], y: NDArray[Any], weight: Numbers | None) -> list[tuple[int, int]]:
         if len(y) < _FEW_ROWS:
             return []
         rows = draw_rows(len(y), self.max_rows, self.random_state)
-        weights = unit_weights(weight, len(y))
-        classes = choose_targets(y, weights, self.n_classes, _MAX_CLASSES)
-        targets = standardise(target_columns(y, self.n_classes, classes)[rows], weights[rows])
+        columns = [c.take(rows) if isinstance(c, Strings) else c[rows] for c in block]
+        levels = [_levels_of(column) for column in columns]
+        weights = unit_weights(weight, len(y))[rows]
+        classes = choose_targets(y[rows], weights, self.n_classes, _MAX_CLASSES)
         judge = _Judge(
-            [c[rows] for c in codes],
-            [len(levels) for levels in self.levels_],
-            [isinstance(levels, dict) for levels in self.levels_],
-            targets,
-            weights[rows],
+            [_codes_of(*pair) for pair in zip(columns, levels, strict=True)],
+            [len(known) for known in levels],
+            [isinstance(column, Strings) for column in columns],
+            standardise(target_columns(y[rows], self.n_classes, classes), weights),
+            weights,
             draw_parts(len(rows), self.n_folds, None, self.random_state),
             self.smoothing,
         )
-        n_targets = len(choose_targets(y, weights, self.n_classes, TargetStatistics().max_classes))
+        n_targets = 1 if self.n_classes <= 2 else min(self.n_classes, TargetStatistics().max_classes)
         n_crosses = min(self.max_crosses, max(_MAX_STATISTICS // n_targets, 1))
         return judge.best(n_crosses, self.max_columns)
 
     def _step(self, column: int) -> int:
         return len(self.levels_[column]) + 1
 
-    def _crossed(self, codes: Sequence[Codes]) -> list[Strings]:
+    def _read(self, block: Sequence[Levels]) -> dict[int, Codes]:
+        return {j: _codes_of(block[j], levels) for j, levels in self.levels_.items()}
+
+    def _crossed(self, codes: Mapping[int, Codes]) -> list[Strings]:
         """Each cross as a column of strings, the places of its combinations; "" where it was never seen."""
         crossed = []
         for pair in self.pairs_:
@@ -199,9 +202,6 @@ class CategoryCrosses(FeatureTransformer[Sequence[Levels]]):
     ) -> None:
         """Write cross-fitted statistics of the rows given to `fit`; rows of one group share a part."""
         self.statistics_.write_training(self._crossed(self._read(block)), y, weight, group, out)
-
-    def _read(self, block: Sequence[Levels]) -> list[Codes]:
-        return [_codes_of(column, levels) for column, levels in zip(block, self.levels_, strict=True)]
 
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """Named as those of `TargetStatistics`, of a column `<a>_and_<b>`."""
