@@ -439,11 +439,11 @@ class Objective:
 
     @staticmethod
     def _share_rounds(learners: Sequence[Learner]) -> None:
-        """One number of rounds for all folds, from the mean of their curves: no fold picks what suits its own rows."""
-        mean = _mean_curve(learners)
-        if np.isfinite(mean).any():
-            n_rounds = int(np.nanargmin(mean)) + 1
-            for learner in learners:
+        """Each fold's rounds, from the mean curve of the *others*: no row chooses the rounds that it is judged by."""
+        for fold, learner in enumerate(learners):
+            others = [*learners[:fold], *learners[fold + 1 :]] or learners
+            n_rounds = _best_rounds(others)
+            if n_rounds is not None:
                 learner.truncate(n_rounds)
 
     def _scores(self, view: str, learners: Sequence[Learner]) -> list[float]:
@@ -497,7 +497,7 @@ class Objective:
             "prediction": gathered,
             "learners": tuple(learners),
             "views": tuple(views),
-            "n_rounds": learners[0].n_rounds,
+            "n_rounds": _best_rounds(learners) or learners[0].n_rounds,
             "n_parameters": sum(learner.n_parameters for learner in learners),
             "is_cut_short": any(learner.is_cut_short_ for learner in learners),
             "loss_curve": _thinned(_mean_curve(learners)),
@@ -512,6 +512,12 @@ def _mean_curve(learners: Sequence[Learner]) -> NDArray[np.float64]:
     n_common = min(len(c) for c in curves)
     mean: NDArray[np.float64] = np.mean([c[:n_common] for c in curves], axis=0)
     return mean
+
+
+def _best_rounds(learners: Sequence[Learner]) -> int | None:
+    """Rounds after which the mean curve is lowest; None where there is none."""
+    mean = _mean_curve(learners)
+    return int(np.nanargmin(mean)) + 1 if np.isfinite(mean).any() else None
 
 
 def _thinned(curve: NDArray[np.float64]) -> tuple[tuple[int, float], ...]:

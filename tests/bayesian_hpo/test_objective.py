@@ -105,19 +105,27 @@ def test_folds_whose_rounds_change_are_scored_again(objective_of: Any) -> None:
         seen.append(list(scores))
         return True
 
-    # The first two folds are best after three rounds, all three after one.
+    # The first two folds are best after three rounds; beside the third, each of them is best after one.
     curves = [[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [0.0, 9.0, 9.0]]
     trial = run(objective_of(3000, 3), error=3.0, curves=curves, worth_going_on=keep)
-    assert [learner.n_rounds for learner in trial.learners] == [1, 1, 1]
+    assert [learner.n_rounds for learner in trial.learners] == [1, 1, 3]
+    assert trial.n_rounds == 1
     assert seen[0] == pytest.approx([-1.0, -1.0])
-    assert trial.fold_scores == pytest.approx((-3.0, -3.0, -3.0))
+    assert trial.fold_scores == pytest.approx((-3.0, -3.0, -1.0))
 
 
-def test_all_folds_use_the_rounds_that_suit_their_mean(objective_of: Any) -> None:
-    # Alone the folds would take 1, 3 and 4 rounds; the mean of their first three is lowest after two.
+def test_each_fold_uses_the_rounds_that_suit_the_mean_of_the_others(objective_of: Any) -> None:
+    # Alone the folds would take 1, 3 and 4 rounds; the mean of any two is lowest after two.
     trial = run(objective_of(), curves=[[1.0, 2.0, 9.0], [9.0, 2.0, 1.0], [9.0, 4.0, 5.0, 0.0]])
     assert [learner.n_rounds for learner in trial.learners] == [2, 2, 2]
     assert trial.n_rounds == 2
+
+
+def test_no_fold_chooses_its_own_rounds(objective_of: Any) -> None:
+    # However good a round is on a fold's own rows, the others say how many it takes.
+    trial = run(objective_of(), curves=[[9.0, 9.0, -99.0], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+    assert trial.learners[0].n_rounds == 1
+    assert [learner.n_rounds for learner in trial.learners[1:]] == [3, 3]
 
 
 @pytest.mark.parametrize("params", [{"error": 0.5}, {"curves": [[3.0, 1.0, 2.0]]}])
