@@ -101,8 +101,9 @@ class ViewRecipe(Protocol):
         *,
         seed: int,
         group: NDArray[np.int64] | None = None,
+        shared: dict[int, Any] | None = None,
     ) -> tuple[Any, NDArray[np.float64]]:
-        """Fit on these rows; returns the fitted view and their matrix."""
+        """Fit on these rows; returns the fitted view and their matrix. What views have in common is in `shared`."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,7 @@ class FoldCache:
         self._kept: dict[tuple[str, int], FoldData] = {}
         self._derived: dict[tuple[str, int], dict[Any, Any]] = {}
         self._whole: dict[str, tuple[Any, NDArray[np.float64], Rows]] = {}
+        self._shared: dict[int, tuple[Rows, dict[int, Any]]] = {}
         self._bytes = 0.0
         self._seconds: dict[str, float] = {}
         self._spent: dict[tuple[str, int], float] = {}
@@ -178,12 +180,12 @@ class FoldCache:
 
     def __getstate__(self) -> dict[str, Any]:
         """Rows and recipes without the matrices made of them, which a worker makes for itself."""
-        made = {"_kept", "_derived", "_whole", "_locks"}
+        made = {"_kept", "_derived", "_whole", "_shared", "_locks"}
         return {k: v for k, v in vars(self).items() if k not in made | {"_lock"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._kept, self._derived, self._whole, self._locks = {}, {}, {}, {}
+        self._kept, self._derived, self._whole, self._shared, self._locks = {}, {}, {}, {}, {}
         self._bytes, self._lock = 0.0, threading.Lock()
 
     def get(self, fold: int, view: str) -> FoldData:
@@ -218,7 +220,9 @@ class FoldCache:
                 rows = self._taught(view, _ALL)
                 start = time.perf_counter()
                 with self._one_thread():
-                    self._whole[view] = (*self._fit_transform(self.recipes[view], rows, self._seed), rows)
+                    shared = self._shared_of(_ALL, rows)
+                    made = self._fit_transform(self.recipes[view], rows, self._seed, shared)
+                    self._whole[view] = (*made, rows)
                 # With the seconds of fitting, where the features of no rows are made apart.
                 self._seconds_per_row.setdefault(view, (time.perf_counter() - start) / max(len(rows), 1))
             return self._whole[view]
@@ -303,6 +307,7 @@ class FoldCache:
         self._kept.clear()
         self._derived.clear()
         self._whole.clear()
+        self._shared.clear()
         self._bytes = 0.0
 
     def _compute(self, fold: int, view: str) -> FoldData:
@@ -320,16 +325,27 @@ class FoldCache:
             fitted = recipe.fit(self.table)
             X_train = fitted.transform(self.table.take(taught))
         else:
-            fitted, X_train = self._fit_transform(recipe, taught, self._seed + fold + 1)
+            shared = self._shared_of(fold, taught)
+            fitted, X_train = self._fit_transform(recipe, taught, self._seed + fold + 1, shared)
         start = time.perf_counter()
         X_valid = fitted.transform(self.table.take(valid))
         self._seconds_per_row[view] = (time.perf_counter() - start) / max(len(valid), 1)
         return FoldData(fitted, taught, X_train, X_valid, derived)
 
-    def _fit_transform(self, recipe: Any, rows: Rows, seed: int) -> tuple[Any, NDArray[np.float64]]:
+    def _fit_transform(
+        self, recipe: Any, rows: Rows, seed: int, shared: dict[int, Any] | None = None
+    ) -> tuple[Any, NDArray[np.float64]]:
         weight, units = _take(self.weight, rows), _take(self._units, rows)
-        fitted, X = recipe.fit_transform(self.table.take(rows), self.y[rows], weight, seed=seed, group=units)
+        fitted, X = recipe.fit_transform(
+            self.table.take(rows), self.y[rows], weight, seed=seed, group=units, shared=shared
+        )
         return fitted, X
+
+    def _shared_of(self, fold: int, rows: Rows) -> dict[int, Any] | None:
+        """What the views of a fold share; None for a view that learns from other rows than the first one."""
+        with self._lock:
+            known, shared = self._shared.setdefault(fold, (rows, {}))
+        return shared if np.array_equal(known, rows) else None
 
     def _taught(self, view: str, fold: int) -> Rows:
         """The rows that teach: as many as time and memory allow, whole groups where there are any, in their order."""

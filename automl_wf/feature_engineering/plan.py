@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,8 @@ _MAX_CROSSED_NUMBERS = 30
 #: Bins of each number in the piecewise view, features it may have for them, and cells of all rows.
 _MAX_BINS, _MAX_RAMPS, _MAX_RAMP_CELLS = 8, 600, 40_000_000
 _ROWS_AT_ONCE, _ROWS_OF_PART = 1 << 12, 1 << 15
+#: Cells of one step's features that are kept for other views of the same rows.
+_MAX_SHARED_CELLS = 4_000_000
 #: What a view without features holds.
 CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
 
@@ -92,11 +94,22 @@ class Step:
 
     def write(self, table: Table, out: Numbers) -> None:
         """Write the features of new rows: of numbers in parts, so that a long block is not held beside its features."""
+        if not out.size:
+            return
         if self.edge != "double" or self.transformer.is_in_place or self.transformer.takes_levels:
             self.transformer.write(self.block_within(table, out), out)
             return
         for rows in gen_batches(table.n_rows, _ROWS_OF_PART):
             self.transformer.write(self.read(table.take(rows)), out[rows])
+
+    def write_training(
+        self, table: Table, y: NDArray[Any] | None, weight: Numbers | None, group: NDArray[Any] | None, out: Numbers
+    ) -> None:
+        """Write the features of the rows that the step was fitted on."""
+        if self.is_cross_fitted and out.size:
+            self.transformer.write_training(self.block_within(table, out), y, weight, group, out)
+        else:
+            self.write(table, out)
 
     def block_within(self, table: Table, out: Numbers) -> Block:
         """The block, read straight into `out` where the transformer allows it: wide tables are not held twice."""
@@ -108,6 +121,10 @@ class Step:
             for j, column in enumerate(columns):
                 out[rows, j] = column[rows]
         return out[:, : len(self.positions)]
+
+
+#: Step of a recipe, by identity → the step fitted, and its features of the rows it was fitted on.
+Shared: TypeAlias = dict[int, tuple[Step, Numbers]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +163,8 @@ class FittedView(Described):
         -------
         ndarray of shape (n_rows, n_features)
         """
-        X = self._empty(table.n_rows)
-        for step, out in self._outputs(X):
+        X = self.empty(table.n_rows)
+        for step, out in self.outputs(X):
             step.write(table, out)
         return X
 
@@ -167,21 +184,20 @@ class FittedView(Described):
         -------
         ndarray of shape (n_rows, n_features)
         """
-        X = self._empty(table.n_rows)
-        for step, out in self._outputs(X):
-            if step.is_cross_fitted:
-                step.transformer.write_training(step.block_within(table, out), y, weight, group, out)
-            else:
-                step.write(table, out)
+        X = self.empty(table.n_rows)
+        for step, out in self.outputs(X):
+            step.write_training(table, y, weight, group, out)
         return X
 
-    def _empty(self, n_rows: int) -> Numbers:
+    def empty(self, n_rows: int) -> Numbers:
+        """A matrix for the features of so many rows."""
         # Filled, not only allocated: pages are first touched in order, which is ten times faster in some containers.
         return np.full((n_rows, self.n_features), 0.0, order=self.order)
 
-    def _outputs(self, X: Numbers) -> list[tuple[Step, Numbers]]:
+    def outputs(self, X: Numbers) -> list[tuple[Step, Numbers]]:
+        """Each step, and its columns of the matrix."""
         ends = np.cumsum([0, *(s.transformer.n_features_out_ for s in self.steps)])
-        return [(s, X[:, a:b]) for s, a, b in zip(self.steps, ends[:-1], ends[1:], strict=True) if a < b]
+        return [(s, X[:, a:b]) for s, a, b in zip(self.steps, ends[:-1], ends[1:], strict=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +246,11 @@ class Recipe:
         -------
         FittedView
         """
-        steps = tuple(step.fit(table, y, weight, seed) for step in self.steps)
+        return self._fitted([step.fit(table, y, weight, seed) for step in self.steps])
+
+    def _fitted(self, steps: Sequence[Step]) -> FittedView:
         features = [f for step in steps for f in step.transformer.features(step.names)]
-        return FittedView(self.name, steps, unique_features(features or [CONSTANT]), self.order, self.anchor)
+        return FittedView(self.name, tuple(steps), unique_features(features or [CONSTANT]), self.order, self.anchor)
 
     def fit_transform(
         self,
@@ -242,6 +260,7 @@ class Recipe:
         *,
         seed: int = 0,
         group: NDArray[Any] | None = None,
+        shared: Shared | None = None,
     ) -> tuple[FittedView, Numbers]:
         """Fit every step and return the features of the training rows, target statistics cross-fitted.
 
@@ -251,14 +270,27 @@ class Recipe:
             As in `fit`.
         group : ndarray of shape (n_rows,), default=None
             Rows of one group share a part of the cross-fit.
+        shared : dict, default=None
+            Cross-fitted steps that other recipes have fitted on these very rows with this seed, and their features;
+            those of this recipe are added.
 
         Returns
         -------
         view : FittedView
         X : ndarray of shape (n_rows, n_features)
         """
-        view = self.fit(table, y, weight, seed=seed)
-        return view, view.transform_training(table, y, weight, group)
+        known: Shared = {} if shared is None else shared
+        steps = [known[id(s)][0] if id(s) in known else s.fit(table, y, weight, seed) for s in self.steps]
+        view = self._fitted(steps)
+        X = view.empty(table.n_rows)
+        for unfitted, (step, out) in zip(self.steps, view.outputs(X), strict=True):
+            if id(unfitted) in known:
+                out[:] = known[id(unfitted)][1]
+                continue
+            step.write_training(table, y, weight, group, out)
+            if shared is not None and step.is_cross_fitted and out.size <= _MAX_SHARED_CELLS:
+                shared[id(unfitted)] = step, out.copy()
+        return view, X
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from automl_wf.feature_engineering.gains import draw_rows
 from automl_wf.feature_engineering.relevance import METHODS, THRESHOLDS, Judged
 
 if TYPE_CHECKING:
-    from automl_wf.feature_engineering.plan import FittedView, Recipe, Step
+    from automl_wf.feature_engineering.plan import FittedView, Recipe, Shared, Step
 
 #: Used columns from which on a table is wide; on narrower ones choosing did not pay.
 WIDE = 200
@@ -141,12 +141,13 @@ class SelectedRecipe:
         *,
         seed: int = 0,
         group: NDArray[Any] | None = None,
+        shared: Shared | None = None,
     ) -> tuple[SelectedView, Numbers]:
         """Fit the whole view, choose, and return the chosen features of the training rows.
 
         Parameters
         ----------
-        table, y, weight, seed, group
+        table, y, weight, seed, group, shared
             As in `Recipe.fit_transform`.
 
         Returns
@@ -161,7 +162,7 @@ class SelectedRecipe:
         """
         if y is None:
             raise ValueError("SelectedRecipe.fit needs the target: expected y of shape (n_rows,), got None.")
-        whole, X = self.whole.fit_transform(table, y, weight, seed=seed, group=group)
+        whole, X = self.whole.fit_transform(table, y, weight, seed=seed, group=group, shared=shared)
         view = self._choose(whole, X, y, seed)
         return view, view._of(X)
 

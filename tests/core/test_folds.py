@@ -23,9 +23,13 @@ class CountingRecipe:
     def __init__(self, is_fitted_on_rows: bool = True) -> None:
         self.is_fitted_on_rows = is_fitted_on_rows
         self.calls: list[tuple[int, int, Any]] = []
+        self.shared: list[Any] = []
 
-    def fit_transform(self, table: Any, y: Any, weight: Any, *, seed: int, group: Any = None) -> tuple[Any, Any]:
+    def fit_transform(
+        self, table: Any, y: Any, weight: Any, *, seed: int, group: Any = None, shared: Any = None
+    ) -> tuple[Any, Any]:
         self.calls.append((table.n_rows, seed, group))
+        self.shared.append(shared)
         view = Centred(float(table.cells[0].mean()))
         return view, view.transform(table)
 
@@ -68,6 +72,25 @@ def test_a_view_is_fitted_on_the_training_rows_only_and_once() -> None:
     assert seen[0].X_train.ravel().tolist() == [-1.5, -0.5, 0.5, 1.5]
     assert seen[0].X_valid.ravel().tolist() == [-3.5, -2.5]
     assert seen[0] is seen[2]
+
+
+def test_views_of_the_same_rows_share_and_others_do_not() -> None:
+    first, second = CountingRecipe(), CountingRecipe()
+    cache = make_cache({"first": first, "second": second})
+    for view in ("first", "second"):
+        cache.get(0, view)
+        cache.get(1, view)
+        cache.whole(view)
+    assert all(a is b for a, b in zip(first.shared, second.shared, strict=True))
+    assert len({id(shared) for shared in first.shared}) == 3
+    cache.forget()
+    cache.get(0, "first")
+    assert first.shared[-1] is not first.shared[0]
+    fewer = make_cache({"first": first, "second": second})
+    fewer.get(0, "first")
+    fewer._drawn["second", 0] = rows(2, 3)
+    fewer.get(0, "second")
+    assert second.shared[-1] is None
 
 
 def test_a_view_that_learns_nothing_is_made_once_for_all_folds() -> None:

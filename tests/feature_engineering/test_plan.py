@@ -12,7 +12,7 @@ from automl_wf.core.schema import Column, ColumnKind, Schema
 from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
 from automl_wf.feature_engineering import FeaturePlan, plan_features
-from automl_wf.feature_engineering.plan import Recipe
+from automl_wf.feature_engineering.plan import Recipe, Step
 from automl_wf.feature_engineering.view_onnx import EMIT, emit_view
 
 N = 240
@@ -112,6 +112,23 @@ def test_training_rows_are_cross_fitted_and_seeded(plan, table, y) -> None:
     np.testing.assert_array_equal(X[:, ~is_mean], view.transform(table)[:, ~is_mean])
     np.testing.assert_array_equal(X, recipe.fit_transform(table, y, None, seed=4)[1])
     assert (X[:, is_mean] != recipe.fit_transform(table, y, None, seed=5)[1][:, is_mean]).any()
+
+
+def test_what_views_have_in_common_is_fitted_once(plan, table, y, monkeypatch) -> None:
+    alone = {name: recipe.fit_transform(table, y, seed=3) for name, recipe in plan.views.items()}
+    fitted: list[str] = []
+    whole = Step.fit
+    monkeypatch.setattr(
+        Step, "fit", lambda step, *given: (fitted.append(type(step.transformer).__name__), whole(step, *given))[1]
+    )
+    shared: dict = {}
+    for name, recipe in plan.views.items():
+        view, X = recipe.fit_transform(table, y, seed=3, shared=shared)
+        np.testing.assert_array_equal(X, alone[name][1])
+        np.testing.assert_array_equal(view.transform(table), alone[name][0].transform(table))
+    assert fitted.count("CategoryCrosses") == 1
+    # Of all categories for trees, of those of many levels for the others.
+    assert fitted.count("TargetStatistics") == 2
 
 
 @pytest.mark.parametrize("name", ["dense", "piecewise"])
