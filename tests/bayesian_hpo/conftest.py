@@ -26,7 +26,9 @@ class PlainView:
     categorical: tuple[int, ...] = ()
     is_fitted_on_rows = False
 
-    def fit_transform(self, table: Any, y: Any, weight: Any, *, seed: int, group: Any = None) -> tuple[Any, Any]:
+    def fit_transform(
+        self, table: Any, y: Any, weight: Any, *, seed: int, group: Any = None, shared: Any = None
+    ) -> tuple[Any, Any]:
         return self, self.transform(table)
 
     def transform(self, table: Any) -> np.ndarray:
