@@ -163,6 +163,14 @@ def feature_metadata(result: FittedWorkflow) -> pd.DataFrame:
     return pd.DataFrame([*made, *dropped, *left_out])
 
 
+def _most_telling_first(features: pd.DataFrame) -> list[dict[str, Any]]:
+    """Features by importance where it is known; then what was learnt or computed, before levels and codes."""
+    is_plain = features["kind"].isin(("level", "code", "indicator"))
+    order = np.lexsort((is_plain, -features["importance"].fillna(0.0), ~features["is_kept"]))
+    records: list[dict[str, Any]] = features.iloc[order].to_dict("records")
+    return records
+
+
 def _gain_shares(result: FittedWorkflow) -> dict[str, float]:
     """Share of each feature in what the splits of the heaviest member gained; empty where that is not known."""
     heaviest = max(result.tuning.blend.members, key=lambda m: m.weight)
@@ -246,7 +254,7 @@ def subject_of(estimator: Any, result: FittedWorkflow, version: str | None = Non
         resources=result.resources,
         parameters={k: _plain(v) for k, v in _resolved(estimator, result).items()},
         call=_call(estimator, result),
-        features=feature_metadata(result).to_dict("records"),
+        features=_most_telling_first(feature_metadata(result)),
         leaderboard=leaderboard(result).drop(columns="params").to_dict("records"),
         decisions=[d.to_dict() for d in result.decisions],
         findings=[f.to_dict() for f in result.findings],

@@ -130,6 +130,9 @@ def test_what_is_pickled_for_a_package_holds_no_training_rows(model: WorkflowCla
     for fact in facts:
         json.dumps(fact)
     assert subject.categories["plan"] == ["free", "pro", "team"]
+    assert {f["name"] for f in subject.features} == set(model.feature_metadata_["name"])
+    shares = [f["importance"] for f in subject.features if f["is_kept"] and not np.isnan(f["importance"])]
+    assert shares == sorted(shares, reverse=True)
     most_important = model.interpretation_.importances[0].column
     assert next(iter(subject.drift["features"])) == most_important
 
@@ -150,6 +153,18 @@ def test_features_are_told_with_their_share_of_the_gain_and_unused_columns_with_
         "same": "one value only",
         "key": "another value in every row",
     }
+
+
+def test_features_that_are_made_are_told_before_levels() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"city": rng.choice(["Oslo", "Rome", "Lima"], 300), "year": rng.integers(0, 4, 300)})
+    y = rng.normal(size=(3, 4))[pd.factorize(X["city"])[0], X["year"]] + 0.1 * rng.normal(size=300)
+    model = WorkflowRegressor(time_budget=None, n_iter=2, estimators=["linear"], random_state=0, verbose=0).fit(X, y)
+    told = subject_of(model, model._result).features
+    kinds = [f["kind"] for f in told]
+    assert {"level", "statistic"} <= set(kinds)
+    assert kinds.index("level") > max(i for i, kind in enumerate(kinds) if kind == "statistic")
+    assert "city_and_year_target_mean" in {f["name"] for f in told}
 
 
 def test_the_version_is_the_moment_of_the_fit_unless_it_is_given(model: WorkflowClassifier) -> None:
