@@ -330,7 +330,7 @@ def measure_fit(number: int) -> dict[str, Any]:
 # --- coverage --------------------------------------------------------------------------------------------------------
 
 
-def measure_coverage(name: str, folder: Path | None, n_iter: int) -> dict[str, Any]:
+def measure_coverage(name: str, folder: Path | None, n_iter: int, seconds: float) -> dict[str, Any]:
     """One regression table: how many of its held-out rows lie within the 95 % interval.
 
     Parameters
@@ -341,6 +341,8 @@ def measure_coverage(name: str, folder: Path | None, n_iter: int) -> dict[str, A
         Of the tables; None: those of scikit-learn's.
     n_iter : int
         Configurations tried.
+    seconds : float
+        For the fit, most of which would go into explanations otherwise.
 
     Returns
     -------
@@ -351,7 +353,8 @@ def measure_coverage(name: str, folder: Path | None, n_iter: int) -> dict[str, A
     from automl_wf import WorkflowEstimator
 
     split = tables.load(name, folder)
-    model = WorkflowEstimator(task="regression", time_budget=None, n_iter=n_iter, n_jobs=1, random_state=0, verbose=0)
+    settings = {"time_budget": seconds, "n_iter": n_iter, "n_jobs": 1, "random_state": 0, "verbose": 0}
+    model = WorkflowEstimator(task="regression", **settings)
     model.fit(split.X_train, split.y_train, groups=split.groups_train)
     low, high = model.predict_interval(split.X_test).T
     is_covered = (low <= split.y_test) & (split.y_test <= high)
@@ -527,13 +530,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--coverage", action="store_true", help="intervals on the regression tables instead")
     parser.add_argument("--data", type=Path, help="folder with MANIFEST.json and the tables it names")
     parser.add_argument("--n-iter", type=int, default=8, help="configurations of each fit of --coverage")
+    parser.add_argument("--budget", type=float, default=60.0, help="seconds of each fit of --coverage")
     parser.add_argument("--jsonl", type=Path, default=Path("honest_score.jsonl"), help="results, appended to")
     options = parser.parse_args(arguments)
     if options.coverage:
         folder = options.data if options.data and (options.data / "MANIFEST.json").is_file() else None
         names = [n for n in tables.names(folder) if tables.load(n, folder).task == "regression"]
         print_coverage(
-            run(options.jsonl, "coverage", names, lambda name: measure_coverage(name, folder, options.n_iter))
+            run(
+                options.jsonl,
+                "coverage",
+                names,
+                lambda name: measure_coverage(name, folder, options.n_iter, options.budget),
+            )
         )
         return 0
     is_missed = False
