@@ -205,17 +205,18 @@ class CategoryCrosses(FeatureTransformer[Sequence[Levels]]):
 
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """Named as those of `TargetStatistics`, of a column `<a>_and_<b>`."""
-        found: list[Feature] = []
-        for k, pair in enumerate(self.pairs_):
-            parents = (input_names[pair.first], input_names[pair.second])
-            together = " and ".join(parents)
-            width = self.n_features_out_ // len(self.pairs_)
-            of_all = self.statistics_.features([together] * len(self.pairs_))[k * width : (k + 1) * width]
-            found += [
-                replace(f, name=f"{'_and_'.join(parents)}{f.name.removeprefix(together)}", parents=parents)
-                for f in of_all
-            ]
-        return found
+        parents = [(input_names[pair.first], input_names[pair.second]) for pair in self.pairs_]
+        together = [" and ".join(names) for names in parents]
+        width = len(self.statistics_.targets_) + 1
+        return [
+            replace(f, name=f"{'_and_'.join(names)}{f.name.removeprefix(said)}", parents=names)
+            for f, names, said in zip(
+                self.statistics_.features(together),
+                (names for names in parents for _ in range(width)),
+                (said for said in together for _ in range(width)),
+                strict=True,
+            )
+        ]
 
 
 @dataclass(frozen=True)
@@ -251,18 +252,18 @@ class _Judge:
     def best(self, n_crosses: int, n_columns: int) -> list[tuple[int, int]]:
         """Pairs of columns, best first."""
         varying = [j for j, n in enumerate(self.n_levels) if n > 1]
-        halves = [(self.parts != k, self.parts == k) for k in range(_N_JUDGING)]
-        plain = [(self.targets[others], self.targets[own]) for others, own in halves]
-        largest = sorted(varying, key=lambda j: -self._gain(halves, plain, self.codes[j], self.n_levels[j])[0])
+        splits = [(self.parts != k, self.parts == k) for k in range(_N_JUDGING)]
+        plain = [(self.targets[others], self.targets[own]) for others, own in splits]
+        largest = sorted(varying, key=lambda j: -self._gain(splits, plain, self.codes[j], self.n_levels[j])[0])
         chosen = sorted(largest[:n_columns])
-        left = [self._beside(chosen, others, own) for others, own in halves]
+        left = [self._beside(chosen, others, own) for others, own in splits]
         found = []
         for i, j in combinations(chosen, 2):
             if not (self.is_text[i] or self.is_text[j]):
                 continue
             keys, n_keys = _numbered(self.codes[i] * (self.n_levels[j] + 1) + self.codes[j])
             if max(self.n_levels[i], self.n_levels[j]) < n_keys <= len(self.parts) / _MIN_ROWS:
-                gain, error = self._gain(halves, left, keys, n_keys)
+                gain, error = self._gain(splits, left, keys, n_keys)
                 if gain > _MIN_ERRORS * error:
                     found.append((-gain, i, j))
         return [(i, j) for _, i, j in sorted(found)[:n_crosses]]
@@ -284,14 +285,14 @@ class _Judge:
 
     def _gain(
         self,
-        halves: Sequence[tuple[Mask, Mask]],
+        splits: Sequence[tuple[Mask, Mask]],
         left: Sequence[tuple[Numbers, Numbers]],
         codes: Codes,
         n_levels: int,
     ) -> tuple[float, float]:
         """By how much the mean in the other parts lessens the squared error of a part's row, and its standard error."""
         lessened = []
-        for (others, own), (of_others, of_own) in zip(halves, left, strict=True):
+        for (others, own), (of_others, of_own) in zip(splits, left, strict=True):
             effects = self._shrunk(sums_per_code(codes[others], n_levels, of_others, self.weights[others]))[codes[own]]
             lessened.append(self.weights[own] * (effects * (2.0 * of_own - effects)).sum(axis=1))
         found = np.concatenate(lessened)
