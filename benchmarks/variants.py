@@ -7,7 +7,8 @@ a learning rate of 0.1), no clock and no search; folds, features and early stopp
 averaged. "imbalance" takes the tables with classes as they are (at most 5,000 training rows) and, where there are two,
 thinned until 2 % of the rows are of the rarer one; labels of two classes are by the threshold that suits the metric on
 out-of-fold predictions, with and without the variant. "augmentation" takes 100 and 300 training rows of every table.
-"selection" takes the tables of 30 columns and more, "target" those whose target has a long right tail. Runs are appended to `--json` and are not made again.
+"selection" takes the tables of 30 columns and more, "target" those whose target has a long right tail. Runs are
+appended to `--json` and are not made again.
 """
 
 from __future__ import annotations
