@@ -113,6 +113,13 @@ def _without_pacing() -> list[Any]:
     return [patch.object(search, "_paced", lambda configuration, record, specs: configuration)]
 
 
+def _without_transforms() -> list[Any]:
+    """The target is fitted on its own scale alone."""
+    from automl_wf import workflow
+
+    return [patch.object(workflow, "symmetrising", lambda y: ())]
+
+
 def _without_neural() -> list[Any]:
     return [_without_models("mlp")]
 
@@ -195,6 +202,7 @@ PARTS: Mapping[str, Callable[[], list[Any]]] = {
     "blend": _without_blend,
     "pruning": _without_pruning,
     "pacing": _without_pacing,
+    "transforms": _without_transforms,
     "neural": _without_neural,
     "forests": _without_forests,
 }

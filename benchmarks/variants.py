@@ -1,13 +1,14 @@
 """What variants of a configuration are worth: the error with one over the error of the same configuration without it.
 
-    python -m benchmarks.variants --data ../shared/data [--of imbalance augmentation selection] [--splits 3]
+    python -m benchmarks.variants --data ../shared/data [--of imbalance target] [--splits 3]
 
 One LightGBM, one linear model and one multilayer perceptron, each the first configuration of the catalogue (boosting at
 a learning rate of 0.1), no clock and no search; folds, features and early stopping as `fit` has them, fold models
 averaged. "imbalance" takes the tables with classes as they are (at most 5,000 training rows) and, where there are two,
 thinned until 2 % of the rows are of the rarer one; labels of two classes are by the threshold that suits the metric on
 out-of-fold predictions, with and without the variant. "augmentation" takes 100 and 300 training rows of every table.
-"selection" takes the tables of 30 columns and more. Runs are appended to `--json` and are not made again.
+"selection" takes the tables of 30 columns and more, "target" those whose target has a long right tail. Runs are
+appended to `--json` and are not made again.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ SELECTIONS: Mapping[str, Mapping[str, Any]] = {
     "best quarter": {"method": "probe", "threshold": 0.0, "max_share": 0.25},
     "correlation": {"method": "correlation", "threshold": 0.98},
 }
+#: Scales of the target.
+TRANSFORMS = ("sqrt", "log")
 MODELS = {"lightgbm": ("lightgbm",), "linear": ("logistic_regression", "ridge"), "mlp": ("mlp",)}
 MOST_ROWS, MOST_TEST_ROWS, FEW_ROWS, RARE = 5_000, 10_000, (100, 300), 0.02
 MOST_ROWS_OF_SELECTION, MANY_COLUMNS = 10_000, 30
-OF = (*SAMPLINGS, "selection")
+OF = (*SAMPLINGS, "selection", "target")
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,16 @@ def cases(of: str, split: tables.Split, seed: int) -> Iterator[Case]:
             few = _fewer(split, n_rows, rng)
             if split.family != "classification" or len(np.unique(few.y_train)) > 1:
                 yield Case(of, f"{n_rows} rows", few, SAMPLINGS[of])
+    if of == "target" and split.task == "regression" and (transforms := _transforms(split.y_train)):
+        yield Case(of, "as it is", _fewer(split, MOST_ROWS_OF_SELECTION, rng), transforms)
     if of == "selection" and _is_wide(split):
         yield Case(of, "as it is", _fewer(split, MOST_ROWS_OF_SELECTION, rng), tuple(SELECTIONS))
+
+
+def _transforms(y: np.ndarray) -> tuple[str, ...]:
+    from automl_wf.model_selection.target_transform import symmetrising
+
+    return symmetrising(y)
 
 
 def _is_wide(split: tables.Split) -> bool:
@@ -159,6 +170,8 @@ class Bench:
         params = {**spec.portfolio[0], **({"learning_rate": 0.1} if model == "lightgbm" else {})}
         if variant in SELECTIONS:
             params["view"] = f"{spec.view} {variant}"
+        elif variant in TRANSFORMS:
+            params["target_transform"] = variant
         elif variant != PLAIN:
             params["sampling"] = variant
         objective = Objective(

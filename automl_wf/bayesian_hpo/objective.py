@@ -20,7 +20,7 @@ from automl_wf.core.spread import Outcome, Workers
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import OutOfTime
 from automl_wf.model_selection.base import Learner, ModelSpec, Sample
-from automl_wf.model_selection.sampling import learner_of
+from automl_wf.model_selection.build import learner_of
 
 #: Above this many rows a fold is fitted with all threads, one after the other, to hold one at a time in memory; below,
 #: folds run side by side with one thread each, which costs the same alone and far less beside other work.

@@ -16,8 +16,8 @@ from automl_wf.exceptions import InvalidInput, OutOfTime
 from automl_wf.model_selection.base import Sample, TargetCode
 from automl_wf.model_selection.boosting import LightGBM
 from automl_wf.model_selection.boosting_dask import Grown, PartReader, can_be_spread, grow_on_partitions
+from automl_wf.model_selection.build import learner_of
 from automl_wf.model_selection.ensemble import Member
-from automl_wf.model_selection.sampling import learner_of
 
 #: Share of the time budget that is kept for fitting on all partitions.
 PARTITION_SHARE = 0.5

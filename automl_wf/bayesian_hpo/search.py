@@ -27,7 +27,8 @@ PORTFOLIO_SHARE = 0.6
 PATIENCE = 12
 #: Fitted models are kept for this many of the best trials: those that may become candidates for the blend.
 KEPT = CANDIDATES
-#: A single trial may take at most this share of the time left; the first one, a linear model, less of it.
+#: A single trial may take at most this share of the time left, or what finished trials usually took, if that is more:
+#: slots that only shrink would be too short for anything in the end. The first one, a linear model, gets less.
 SLOT, FIRST_SLOT = 0.35, 0.1
 #: Boosting that was cut short before its rounds came to this total step is followed by boosting with a learning rate
 #: that would have reached it, up to the fastest one.
@@ -142,13 +143,14 @@ def run_search(
             _let_go(record)
             on_trial(trial, record)
             continue
-        least = max(_least_seconds(record), LAST_SLOT * (budget.seconds or 0.0), 2.0 * objective.scoring_s)
+        # A trial that is cut short much earlier than others is no fair trial.
+        least = max(0.5 * _usual_seconds(record), LAST_SLOT * (budget.seconds or 0.0), 2.0 * objective.scoring_s)
         open_budget = budget.until_reserve(finishing_s(record))
         if number > 0 and open_budget.left() < least:
             record.ended, record.is_over, record.is_clock_limited = "the time was used up", True, True
             break
         # The baseline is never refused: there must always be something that predicts.
-        slot = Budget() if number == 0 else _slot(open_budget, number, objective.scoring_s)
+        slot = Budget() if number == 0 else _slot(open_budget, number, objective.scoring_s, _usual_seconds(record))
         started_s, worth_going_on = time.perf_counter() - start, _forgiving(record)
         upcoming = _upcoming(
             objective, configuration, portfolio[number + 1 : min(n_portfolio, limit)], record, known, budget
@@ -260,12 +262,12 @@ class _Tuners:
         return [self._objective.specs[name] for name in sorted(best, key=lambda n: -best[n])]
 
 
-def _slot(budget: Budget, number: int, scoring_s: float) -> Budget:
+def _slot(budget: Budget, number: int, scoring_s: float, usual_s: float) -> Budget:
     """A trial's share of the time left; where the metric is slow, at least as much for the model as for the metric."""
     if not budget.is_limited:
         return budget
     share = SLOT if number > 1 else FIRST_SLOT
-    return budget.share(min(max(share, 2.0 * scoring_s / max(budget.left(), 1e-9)), 1.0))
+    return budget.share(min(max(share, max(2.0 * scoring_s, usual_s) / max(budget.left(), 1e-9)), 1.0))
 
 
 def _paced(configuration: Configuration, record: SearchRecord, specs: Mapping[str, ModelSpec]) -> Configuration:
@@ -290,10 +292,10 @@ def _learning_rate(configuration: Configuration, specs: Mapping[str, ModelSpec])
     return float(configuration.params.get("learning_rate", 0.0))
 
 
-def _least_seconds(record: SearchRecord) -> float:
-    """Half of what a finished trial usually takes: a trial that is cut short much earlier is no fair trial."""
-    seconds = [t.fit_time_s for t in record.trials[2:] if t.status == "ok" and not t.is_cut_short]
-    return 0.5 * float(np.median(seconds)) if seconds else 0.0
+def _usual_seconds(record: SearchRecord) -> float:
+    """What a trial with a score usually took, the first two apart: neither the baseline nor a line says much."""
+    seconds = [t.fit_time_s for t in record.trials[2:] if t.status == "ok"]
+    return float(np.median(seconds)) if seconds else 0.0
 
 
 def loss_of(trial: Trial) -> float:

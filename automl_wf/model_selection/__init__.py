@@ -11,11 +11,18 @@ from automl_wf.core.search_space import Categorical
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
 from automl_wf.feature_engineering.selected_view import SELECTED_VIEWS
-from automl_wf.model_selection.base import SAMPLING, VIEW, ModelSpec
+from automl_wf.model_selection.base import SAMPLING, TRANSFORM, VIEW, ModelSpec
 from automl_wf.model_selection.catalogue import models_for
 from automl_wf.model_selection.own import own_model
-from automl_wf.model_selection.recommendation import DataProfile, Recommendation, portfolio_order, recommend
+from automl_wf.model_selection.recommendation import (
+    TRANSFORMED,
+    DataProfile,
+    Recommendation,
+    portfolio_order,
+    recommend,
+)
 from automl_wf.model_selection.sampling import check_sampling
+from automl_wf.model_selection.target_transform import NONE, check_transform
 
 __all__ = ["DataProfile", "ModelSpec", "Shortlist", "shortlist_models"]
 
@@ -77,7 +84,8 @@ def shortlist_models(
     Raises
     ------
     InvalidParameter
-        A name is not in the catalogue or given twice, nothing named can do the task, or a view or sampling is unknown.
+        A name is not in the catalogue or given twice, nothing named can do the task, or a view, sampling or
+        target transform is unknown.
     """
     names, own, held = _names_and_own(estimators, profile.task)
     specs = () if names == () else models_for(profile.task, names)
@@ -87,6 +95,9 @@ def shortlist_models(
     specs = tuple(_holding(spec, _held_by(spec, held), profile.task) for spec in specs)
     if views is not None:
         specs = tuple(_within(spec, views) for spec in specs)
+    specs = tuple(
+        spec if TRANSFORM in _held_by(spec, held) else _on_scales(spec, profile.target_transforms) for spec in specs
+    )
     recommendations = recommend(profile, specs, preset=preset)
     by_name = {s.name: s for s in (*specs, *own)}
     order = [
@@ -112,6 +123,13 @@ def _within(spec: ModelSpec, views: AbstractSet[str]) -> ModelSpec:
     return replace(spec, portfolio=distinct, space=space)
 
 
+def _on_scales(spec: ModelSpec, transforms: Sequence[str]) -> ModelSpec:
+    """The model with the choice of the scale that the target is fitted on, where there is one."""
+    if not transforms or spec.name not in TRANSFORMED:
+        return spec
+    return replace(spec, space={**spec.space, TRANSFORM: Categorical((NONE, *transforms))})
+
+
 def _held_by(spec: ModelSpec, held: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
     return held.get(spec.name, held.get(spec.family, {}))
 
@@ -124,6 +142,8 @@ def _holding(spec: ModelSpec, held: Mapping[str, Any], task: Task) -> ModelSpec:
         raise InvalidParameter(f"The hyper-parameter {VIEW!r} must be one of {VIEWS}. Got {held[VIEW]!r} instead.")
     if SAMPLING in held:
         check_sampling(held[SAMPLING], task)
+    if TRANSFORM in held:
+        check_transform(held[TRANSFORM], task)
     portfolio = [{**params, **held} for params in spec.portfolio]
     once = {repr(sorted(params.items())): params for params in portfolio}
     space = {name: dimension for name, dimension in spec.space.items() if name not in held}

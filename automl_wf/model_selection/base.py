@@ -15,8 +15,9 @@ from automl_wf.core.budget import Budget
 from automl_wf.core.search_space import SearchSpace
 from automl_wf.core.tasks import Task
 
-#: The hyper-parameters that name the feature view, and what is made of the training rows (`sampling.py`).
-VIEW, SAMPLING = "view", "sampling"
+#: The hyper-parameters that name the feature view, what is made of the training rows (`sampling.py`), and the scale
+#: that the target is fitted on (`target_transform.py`).
+VIEW, SAMPLING, TRANSFORM = "view", "sampling", "target_transform"
 
 
 @dataclass(frozen=True)
@@ -289,5 +290,6 @@ class ModelSpec:
         return str(params.get(VIEW, self.view))
 
     def learner(self, task: Task, n_classes: int, params: Mapping[str, Any], seed: int) -> Learner:
-        """An unfitted learner of a configuration, for rows as they are; `sampling.learner_of` heeds `sampling`, too."""
-        return self.build(task, n_classes, {k: v for k, v in params.items() if k not in (VIEW, SAMPLING)}, seed)
+        """An unfitted learner of a configuration, for rows and target as they are; `build.learner_of` changes them."""
+        own = {name: value for name, value in params.items() if name not in (VIEW, SAMPLING, TRANSFORM)}
+        return self.build(task, n_classes, own, seed)

@@ -139,9 +139,9 @@ _WIDE_PLAIN = _lightgbm(0.0154, 68, 1, 0.619, 0.963, False, 0.164, 0.694, 68.9, 
 # Configurations on engineered features were published for such.
 _LIGHTGBM = (
     _SMALL_EXTRA,
-    _on("target", _LARGE_PLAIN),
+    _on("target", _MEDIUM_PLAIN),
     _LARGE_EXTRA,
-    _MEDIUM_PLAIN,
+    _LARGE_PLAIN,
     _on("engineered", _lightgbm(0.0193, 64, 28, 0.553, 0.992, True, 0.914, 1.904)),
     _on("engineered", _lightgbm(0.0398, 16, 1, 0.579, 0.959, False, 0.938, 0.990)),
     _on("engineered", _lightgbm(0.0074, 8, 15, 0.425, 0.722, True, 0.113, 0.262)),

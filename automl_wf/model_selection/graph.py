@@ -24,6 +24,7 @@ from automl_wf.model_selection import (
     linear_onnx,
     neural_onnx,
     sampling_onnx,
+    target_transform_onnx,
     trees_onnx,
 )
 from automl_wf.model_selection.boosting import CatBoost, LightGBM, XGBoost
@@ -40,7 +41,9 @@ from automl_wf.model_selection.postprocess_onnx import (
     label_dtype,
 )
 from automl_wf.model_selection.sampling import SampledLearner
+from automl_wf.model_selection.target_transform import TransformedTarget
 from automl_wf.model_selection.trees import TreeLearner
+from automl_wf.model_selection.wrapped import WrappedLearner
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -55,6 +58,11 @@ EMITTERS: dict[type, Any] = {
     CatBoost: boosting_onnx.emit,
     HistogramTrees: histogram_trees_onnx.emit,
     MLP: neural_onnx.emit,
+}
+#: The same for learners around others: from what the one inside predicts.
+WRAPPERS: dict[type, Any] = {
+    SampledLearner: sampling_onnx.emit,
+    TransformedTarget: target_transform_onnx.emit,
 }
 
 
@@ -195,9 +203,9 @@ def emitter_of(learner: Any, name: str = "the model") -> Callable[[GraphBuilder,
     NotExportable
         The learner, whose model is called `name`, has no exact graph.
     """
-    if isinstance(learner, SampledLearner):
-        inner = emitter_of(learner.inner, name)
-        return lambda builder, X: sampling_onnx.emit(learner, builder, inner(builder, X))
+    if isinstance(learner, WrappedLearner):
+        inner, around = emitter_of(learner.inner, name), WRAPPERS[type(learner)]
+        return lambda builder, X: str(around(learner, builder, inner(builder, X)))
     emit = next((EMITTERS[kind] for kind in type(learner).__mro__ if kind in EMITTERS), None)
     if emit is None:
         raise NotExportable(

@@ -12,13 +12,17 @@ import numpy as np
 from automl_wf.core.search_space import Categorical
 from automl_wf.core.tasks import Task
 from automl_wf.feature_engineering.selected_view import WIDE
-from automl_wf.model_selection.base import VIEW, ModelSpec
+from automl_wf.model_selection.base import TRANSFORM, VIEW, ModelSpec
 from automl_wf.model_selection.catalogue import with_learning_rate_floor
 
 _BOOSTERS = ("lightgbm", "xgboost", "catboost")
 _LINEAR = ("logistic_regression", "linear_regression", "ridge", "lasso")
 _FORESTS = ("random_forest", "extra_trees")
+#: Models whose configurations take turns between the target as it is and its transforms.
+TRANSFORMED = (*_BOOSTERS, "mlp", "ridge")
 _FEW_ROWS, _MANY_ROWS, _FEW_CLASSES = 2_000, 5_000, 10
+#: From so many rows on large trees beat small ones in the same time.
+_VERY_MANY_ROWS = 100_000
 #: Rows and configurations: more would overfit the validation rows (AutoGluon's patience table).
 _ROWS, _CONFIGURATIONS = (100, 500, 2500, 10_000, 100_000), (4, 8, 15, 40, 100)
 #: Places between a model's configurations in the order of trials.
@@ -48,6 +52,8 @@ class DataProfile:
         Time for the whole of `fit`.
     rounds : float or None
         Boosting rounds per fold that a fair share of the time affords; None without a clock.
+    target_transforms : tuple of str
+        Transforms that make the target more symmetric.
     """
 
     n_rows: int
@@ -62,6 +68,7 @@ class DataProfile:
     smallest_class: int
     seconds: float | None = None
     rounds: float | None = None
+    target_transforms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -212,7 +219,7 @@ def recommend(
     scored = [(spec, *_judge(spec, profile)) for spec in taking_part]
     scored.sort(key=lambda entry: -entry[1])
     return tuple(
-        Recommendation(spec.name, rank, reason, _configurations(spec, profile, preset))
+        Recommendation(spec.name, rank, reason, _on_scales(spec, _configurations(spec, profile, preset), profile))
         for rank, (spec, _, reason) in enumerate(scored, start=1)
     )
 
@@ -302,10 +309,7 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
         # Few rows cannot show a tree what a quotient or a difference says at once; many classes make such views slow.
         portfolio = ({**portfolio[0], VIEW: "engineered"}, *portfolio[1:])
     if profile.n_rows >= _MANY_ROWS:
-        # Many rows fill many leaves; trees of a few leaves need more rounds than there is time for. Random thresholds
-        # guard against noise, which many rows average out: they take turns with searched ones, and come second.
-        portfolio = tuple(sorted(portfolio, key=lambda params: params.get("num_leaves", 31) < 16))
-        portfolio = portfolio if profile.task is Task.RANKING else _in_turns(portfolio)
+        portfolio = _for_many_rows(portfolio, profile)
     portfolio = _with_chosen_features(spec, portfolio, profile)
     if preset == "best":
         floored = [with_learning_rate_floor(params, _UNHURRIED_S, None, profile.rounds) for params in portfolio]
@@ -317,6 +321,44 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
         # Its rounds cost milliseconds even on a few hundred rows, a hundred times LightGBM's.
         limits = {"patience": 20, "n_rounds": 300}
     return tuple({**params, **limits} for params in floored)
+
+
+def _on_scales(
+    spec: ModelSpec, portfolio: Sequence[Mapping[str, Any]], profile: DataProfile
+) -> tuple[Mapping[str, Any], ...]:
+    """Every second configuration on a transformed target, the transforms by turns, where the target has any.
+
+    A linear model, which effects that multiply mislead most, begins with one; others with the target as it is.
+    """
+    transforms = profile.target_transforms
+    if not transforms or spec.name not in TRANSFORMED:
+        return tuple(portfolio)
+    first = 0 if spec.family == "linear" else 1
+    return tuple(
+        {**params, TRANSFORM: transforms[i // 2 % len(transforms)]} if i % 2 == first else params
+        for i, params in enumerate(portfolio)
+    )
+
+
+def _for_many_rows(portfolio: Sequence[Mapping[str, Any]], profile: DataProfile) -> tuple[Mapping[str, Any], ...]:
+    """Boosting with searched and with random thresholds by turns, where there is time for a few of many configurations.
+
+    Trees of few leaves come last: they need more rounds than there is time for. Random thresholds guard against noise,
+    which many rows average out: they come second. Very many rows fill many leaves, and tell how the levels of a
+    category differ: there larger trees on statistics of the target come first.
+    """
+    is_very_long = profile.n_rows >= _VERY_MANY_ROWS
+    few = 32 if is_very_long else 16
+
+    def place(params: Mapping[str, Any]) -> tuple[bool, bool]:
+        return params.get("num_leaves", 31) < few, is_very_long and params.get(VIEW) != "target"
+
+    ordered = sorted(portfolio, key=place)
+    if profile.task is Task.RANKING:
+        return tuple(ordered)
+    searched = [params for params in ordered if not params.get("extra_trees")]
+    random = [params for params in ordered if params.get("extra_trees")]
+    return tuple(params for turn in zip_longest(searched, random) for params in turn if params is not None)
 
 
 def _bent_first(portfolio: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
@@ -342,14 +384,6 @@ def _with_chosen_features(
     if spec.family == "neural_networks":
         return (first, *portfolio)
     return (portfolio[0], first, *portfolio[1:])
-
-
-def _in_turns(portfolio: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
-    """Boosting with searched and with random thresholds by turns, each in its order."""
-    searched = [params for params in portfolio if not params.get("extra_trees")]
-    random = [params for params in portfolio if params.get("extra_trees")]
-    turns = zip_longest(searched, random)
-    return tuple(params for turn in turns for params in turn if params is not None)
 
 
 def _count(n: int, noun: str) -> str:

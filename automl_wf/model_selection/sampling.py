@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from automl_wf.core.budget import Budget
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
-from automl_wf.model_selection.base import SAMPLING, Learner, ModelSpec, Sample
+from automl_wf.model_selection.base import Learner, Sample
+from automl_wf.model_selection.wrapped import WrappedLearner
 
 _Matrix = NDArray[np.float64]
 _Draw = Callable[[Sample, Task, np.random.Generator], Sample]
@@ -126,7 +127,7 @@ def check_sampling(name: Any, task: Task) -> None:
         )
 
 
-class SampledLearner(Learner):
+class SampledLearner(WrappedLearner):
     """A learner that is fitted on other rows than it is given, and predicts for those it was given.
 
     Parameters
@@ -147,8 +148,8 @@ class SampledLearner(Learner):
 
     def __init__(self, inner: Learner, sampling: str) -> None:
         check_sampling(sampling, inner.task)
-        super().__init__(inner.task, inner.n_classes, inner.params, inner.seed)
-        self.inner, self.sampling = inner, sampling
+        super().__init__(inner)
+        self.sampling = sampling
 
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> SampledLearner:
         """Fit on what `sampling` makes of `train`; `valid` stays, its classes weighted as they are fitted on."""
@@ -156,7 +157,7 @@ class SampledLearner(Learner):
         self.ratio_ = self._ratio(train, drawn)
         watched = None if valid is None else self._reweighted(valid)
         self.inner.fit(drawn, watched, budget=budget, n_threads=n_threads)
-        self.curve_, self.is_cut_short_ = self.inner.curve_, self.inner.is_cut_short_
+        self._note()
         return self
 
     def _ratio(self, train: Sample, drawn: Sample) -> _Matrix:
@@ -179,38 +180,6 @@ class SampledLearner(Learner):
         changed = prediction * self.ratio_
         corrected: _Matrix = changed / changed.sum(axis=1, keepdims=True)
         return corrected
-
-    def truncate(self, n_rounds: int) -> None:
-        """Use the first `n_rounds` rounds only."""
-        self.inner.truncate(n_rounds)
-
-    @property
-    def n_rounds(self) -> int | None:
-        """Rounds in use."""
-        return self.inner.n_rounds
-
-    @property
-    def n_trees(self) -> int:
-        """Trees in use."""
-        return self.inner.n_trees
-
-    @property
-    def n_leaves(self) -> int:
-        """Leaves of all trees in use."""
-        return self.inner.n_leaves
-
-    def leaves(self, X: _Matrix) -> NDArray[np.int64]:
-        """Number of each row's leaf in each tree."""
-        return self.inner.leaves(X)
-
-    @property
-    def n_parameters(self) -> int:
-        """Leaves or coefficients."""
-        return self.inner.n_parameters
-
-    def feature_gains(self) -> _Matrix | None:
-        """Gain of the splits on each column."""
-        return self.inner.feature_gains()
 
 
 def _weights(sample: Sample) -> _Matrix:
@@ -241,9 +210,3 @@ def _continuous(sample: Sample) -> NDArray[np.intp]:
     X = sample.X
     places = [j for j in range(X.shape[1]) if j not in sample.categorical]
     return np.array([j for j in places if len(np.unique(X[~np.isnan(X[:, j]), j])) > _LEVELS], dtype=np.intp)
-
-
-def learner_of(spec: ModelSpec, task: Task, n_classes: int, params: Mapping[str, Any], seed: int) -> Learner:
-    """An unfitted learner of a configuration, which makes of its training rows what the configuration says."""
-    learner = spec.learner(task, n_classes, params, seed)
-    return SampledLearner(learner, params[SAMPLING]) if SAMPLING in params else learner

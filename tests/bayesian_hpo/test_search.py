@@ -150,6 +150,19 @@ def test_only_the_best_trials_keep_their_models(objective_of: Any, monkeypatch: 
     assert all(t.prediction is not None for t in record.trials)
 
 
+def test_a_slot_is_no_shorter_than_what_a_trial_usually_takes() -> None:
+    def trial(number: int, seconds: float, status: Any = "ok") -> Trial:
+        return Trial(number, GUESSES[0], status, fit_time_s=seconds)
+
+    record = SearchRecord([trial(0, 50.0), trial(1, 50.0), trial(2, 4.0), trial(3, 0.1, "pruned"), trial(4, 8.0)])
+    assert search._usual_seconds(record) == 6.0
+    assert search._usual_seconds(SearchRecord(record.trials[:2])) == 0.0
+    of_ten = [search._slot(Budget(10.0), 5, 0.0, usual_s).seconds for usual_s in (0.0, 6.0, 60.0)]
+    assert of_ten == pytest.approx([3.5, 6.0, 10.0], rel=0.01)
+    assert search._slot(Budget(10.0), 1, 0.0, 0.0).seconds == pytest.approx(1.0, rel=0.01)
+    assert search._slot(Budget(), 5, 0.0, 6.0).seconds is None
+
+
 def test_boosting_that_was_cut_short_early_is_followed_by_faster_boosting() -> None:
     space = {"learning_rate": Float(0.01, 0.1)}
     specs = {

@@ -102,14 +102,6 @@ def test_an_hour_keeps_the_published_rates() -> None:
     assert order[2][1]["learning_rate"] == 0.0127
 
 
-def test_many_rows_fill_many_leaves_first() -> None:
-    profile = replace(PROFILE, n_rows=20_000)
-    order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
-    boosting = [params for name, params in order if name == "lightgbm"]
-    assert min(params["num_leaves"] for params in boosting[:5]) >= 16
-    assert [params["extra_trees"] for params in boosting[:4]] == [False, True, False, True]
-
-
 def test_few_affordable_rounds_raise_the_learning_rate() -> None:
     profile = replace(PROFILE, n_rows=20_000, seconds=20.0, rounds=700.0)
     order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
@@ -193,3 +185,15 @@ def test_wide_tables_have_models_on_chosen_features(
     first = "piecewise" if n_rows < 5_000 else None
     assert (views["logistic_regression"][:2] == [first, "dense_selected"]) is is_chosen
     assert all(view in (None, "target", "engineered") for view in views["extra_trees"])
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "first"),
+    [(20_000, [(24, "target"), (39, None), (84, None)]), (200_000, [(68, "target"), (106, "target"), (84, None)])],
+)
+def test_many_rows_begin_with_what_is_soon_done_very_many_with_large_trees(n_rows: int, first: list[Any]) -> None:
+    boosting = recommended(n_rows=n_rows, task=Task.REGRESSION, n_classes=1)["lightgbm"].configurations
+    assert [(params["num_leaves"], params.get("view")) for params in boosting[:3]] == first
+    assert [params["extra_trees"] for params in boosting[:4]] == [False, True, False, True]
+    leaves = [params["num_leaves"] for params in boosting]
+    assert min(leaves[: len(leaves) // 2]) >= 16

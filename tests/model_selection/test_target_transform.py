@@ -1,0 +1,196 @@
+"""A target with a long tail is fitted on another scale, and predicted on its own: its mean, its range, its graph."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_wf import WorkflowEstimator
+from automl_wf.core.budget import Budget
+from automl_wf.core.tasks import Task
+from automl_wf.exceptions import InvalidParameter
+from automl_wf.model_selection import shortlist_models
+from automl_wf.model_selection.base import TRANSFORM, Sample
+from automl_wf.model_selection.boosting import LightGBM
+from automl_wf.model_selection.linear import LinearRegression, Ridge
+from automl_wf.model_selection.recommendation import DataProfile
+from automl_wf.model_selection.target_transform import (
+    TRANSFORMS,
+    TransformedTarget,
+    check_transform,
+    symmetrising,
+)
+
+N = 600
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(N, 3))
+MULTIPLIED = np.exp(1.0 + 0.8 * X[:, 0] - 0.5 * X[:, 1] + 0.3 * RNG.normal(size=N))
+TRAIN = Sample(X[:450], MULTIPLIED[:450])
+VALID = Sample(X[450:], MULTIPLIED[450:])
+PROFILE = DataProfile(
+    n_rows=6000,
+    n_columns=20,
+    n_numeric=20,
+    n_categorical=0,
+    n_datetime=0,
+    n_levels_max=0,
+    missing_share=0.0,
+    task=Task.REGRESSION,
+    n_classes=1,
+    smallest_class=6000,
+    seconds=60.0,
+    target_transforms=("sqrt", "log"),
+)
+
+
+def linear(transform: str) -> TransformedTarget:
+    return TransformedTarget(LinearRegression(Task.REGRESSION, 1, {}, 0), transform)
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        (np.exp(RNG.normal(size=2000)), ("sqrt", "log")),
+        (RNG.poisson(0.8, size=2000), ("sqrt",)),
+        (np.exp(RNG.normal(size=2000)) - 0.5, ()),
+        (-np.exp(RNG.normal(size=2000)), ()),
+        (100.0 - RNG.exponential(size=2000), ()),
+        (RNG.normal(50.0, 5.0, size=2000), ()),
+        (np.full(20, 7.0), ()),
+        (np.empty(0), ()),
+    ],
+    ids=["log-normal", "counts with zeros", "some below zero", "below zero", "long left tail", "normal", "one", "none"],
+)
+def test_a_transform_takes_part_where_it_takes_skew_out(values: np.ndarray, names: tuple[str, ...]) -> None:
+    assert symmetrising(values) == names
+
+
+@pytest.mark.parametrize(
+    ("transform", "back"), [("sqrt", lambda line: line**2), ("log", lambda line: np.exp(line))], ids=["sqrt", "log"]
+)
+def test_a_line_on_the_scale_is_found_exactly(transform: str, back: Any) -> None:
+    y = back(4.0 + X @ np.array([0.3, -0.2, 0.1]))
+    learner = linear(transform).fit(Sample(X, y), budget=Budget())
+    assert learner.predict(X) == pytest.approx(y, rel=1e-9)
+    assert learner.factor_ == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("weight", [None, np.linspace(0.0, 2.0, N)], ids=["rows alike", "weights"])
+def test_the_mean_comes_back(transform: str, weight: np.ndarray | None) -> None:
+    learner = linear(transform).fit(Sample(X, MULTIPLIED, weight), budget=Budget())
+    truth = np.average(MULTIPLIED, weights=weight)
+    assert np.average(learner.predict(X), weights=weight) == pytest.approx(truth, rel=1e-9)
+    assert learner.factor_ > 1.0
+
+
+def test_effects_that_multiply_are_learnt_better_on_the_logarithm() -> None:
+    plain = LinearRegression(Task.REGRESSION, 1, {}, 0).fit(TRAIN, budget=Budget())
+    logged = linear("log").fit(TRAIN, budget=Budget())
+    errors = [float(np.mean((learner.predict(VALID.X) - VALID.y) ** 2)) for learner in (plain, logged)]
+    assert errors[1] < 0.5 * errors[0]
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_predictions_stay_near_the_range_seen(transform: str) -> None:
+    learner = linear(transform).fit(TRAIN, budget=Budget())
+    far = np.array([[50.0, 0.0, 0.0], [-50.0, 0.0, 0.0]])
+    scale = TRANSFORMS[transform]
+    seen = scale.forward(TRAIN.y)
+    high, low = learner.predict(far) / learner.factor_
+    assert high == pytest.approx(scale.backward(seen.max() + seen.std()))
+    lowest = seen.min() - seen.std()
+    assert low == pytest.approx(scale.backward(max(lowest, 0.0) if transform == "sqrt" else lowest))
+
+
+@pytest.mark.parametrize(("transform", "values"), [("sqrt", [-1.0, 4.0]), ("log", [0.0, 4.0])])
+def test_values_without_a_place_on_the_scale_are_named(transform: str, values: list[float]) -> None:
+    sample = Sample(np.zeros((2, 1)), np.array(values))
+    with pytest.raises(InvalidParameter, match=f"target_transform='{transform}' needs a target .* zero. Got values"):
+        linear(transform).fit(sample, budget=Budget())
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [("log", Task.BINARY), ("sqrt", Task.RANKING), ("log10", Task.REGRESSION), (None, Task.REGRESSION)],
+)
+def test_what_there_is_not_is_refused_and_what_there_is_named(name: Any, task: Task) -> None:
+    with pytest.raises(InvalidParameter, match="'target_transform' must be one of"):
+        check_transform(name, task)
+
+
+def test_what_others_keep_of_the_rows_is_left_alone() -> None:
+    def plain() -> np.ndarray:
+        learners = [LightGBM(Task.REGRESSION, 1, {"n_rounds": 20}, 0), Ridge(Task.REGRESSION, 1, {"alpha": 1.0}, 0)]
+        return np.column_stack([learner.fit(TRAIN, VALID, budget=Budget()).predict(X) for learner in learners])
+
+    before = plain()
+    for inner in (LightGBM(Task.REGRESSION, 1, {"n_rounds": 20}, 0), Ridge(Task.REGRESSION, 1, {"alpha": 1.0}, 0)):
+        fits = [TransformedTarget(inner, "log").fit(TRAIN, VALID, budget=Budget()).predict(X) for _ in range(2)]
+        assert np.array_equal(*fits)
+    assert np.array_equal(plain(), before)
+
+
+def test_everything_asked_of_a_learner_is_asked_of_the_one_inside() -> None:
+    learner = TransformedTarget(LightGBM(Task.REGRESSION, 1, {"n_rounds": 30, "learning_rate": 0.2}, 0), "log")
+    learner.fit(TRAIN, VALID, budget=Budget())
+    assert learner.curve_ is not None
+    assert learner.n_parameters == learner.n_leaves == learner.inner.n_leaves > 0
+    assert learner.n_trees == learner.n_rounds
+    assert learner.leaves(X).shape == (N, learner.n_rounds)
+    gains = learner.feature_gains()
+    assert gains is not None
+    assert gains[0] > gains[2]
+    learner.truncate(3)
+    assert learner.n_rounds == 3
+    assert np.array_equal(pickle.loads(pickle.dumps(learner)).predict(X), learner.predict(X))
+
+
+def test_configurations_take_turns() -> None:
+    shortlist = shortlist_models(PROFILE, max_trials=None)
+    tried = {
+        name: [params.get(TRANSFORM, "none") for model, params in shortlist.configurations if model == name]
+        for name in ("lightgbm", "ridge", "mlp", "extra_trees", "lasso")
+    }
+    assert tried["lightgbm"][:4] == ["none", "sqrt", "none", "log"]
+    assert tried["mlp"] == ["none", "sqrt"]
+    assert tried["ridge"] == ["sqrt", "none"]
+    assert set(tried["extra_trees"]) | set(tried["lasso"]) == {"none"}
+    assert shortlist.specs["lightgbm"].space[TRANSFORM].choices == ("none", "sqrt", "log")
+    assert TRANSFORM not in shortlist.specs["extra_trees"].space
+
+
+def test_no_turns_where_the_scale_is_held_or_the_target_is_not_skewed() -> None:
+    held = shortlist_models(PROFILE, estimators=[("lightgbm", {TRANSFORM: "log"})], max_trials=None)
+    assert {params[TRANSFORM] for name, params in held.configurations if name == "lightgbm"} == {"log"}
+    assert TRANSFORM not in held.specs["lightgbm"].space
+    plain = shortlist_models(replace(PROFILE, target_transforms=()), max_trials=None)
+    assert not any(TRANSFORM in params for _, params in plain.configurations)
+    with pytest.raises(InvalidParameter, match="'target_transform' must be one of"):
+        shortlist_models(PROFILE, estimators=[("ridge", {TRANSFORM: "cube"})], max_trials=None)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_the_graph_of_models_of_a_transformed_target(
+    transform: str, quick: dict[str, Any], mixed_frame: Any, target_of: Any, graph_equals_predict: Any
+) -> None:
+    frame = mixed_frame(150)
+    y = np.exp(target_of(frame, "regression") / 40.0)
+    estimators = [(name, {TRANSFORM: transform}) for name in ("lightgbm", "ridge", "mlp", "extra_trees")]
+    model = WorkflowEstimator(**quick | {"n_iter": 5}, task="regression", estimators=estimators).fit(frame, y)
+    assert set(model.leaderboard_["status"]) == {"ok"}
+    assert {params.get(TRANSFORM) for params in model.leaderboard_["params"][1:]} <= {transform, None}
+    graph_equals_predict(model, mixed_frame(60, seed=9))
+
+
+def test_a_fit_finds_the_scale(quick: dict[str, Any]) -> None:
+    model = WorkflowEstimator(**quick | {"n_iter": 6}, task="regression", estimators=["ridge"]).fit(X, MULTIPLIED)
+    board = model.leaderboard_
+    is_plain = [params.get(TRANSFORM, "none") == "none" for params in board["params"]]
+    assert board.loc[np.logical_not(is_plain), "score"].max() > board.loc[is_plain, "score"].max()
+    readable = WorkflowEstimator(**quick | {"n_iter": 3, "preset": "interpretable"}, task="regression")
+    assert not any(TRANSFORM in params for params in readable.fit(X, MULTIPLIED).leaderboard_["params"])
