@@ -96,7 +96,7 @@ def shortlist_models(
     if views is not None:
         specs = tuple(_within(spec, views) for spec in specs)
     specs = tuple(
-        spec if TRANSFORM in _held_by(spec, held) else _on_scales(spec, profile.target_transforms) for spec in specs
+        spec if TRANSFORM in _held_by(spec, held) else _with_scales(spec, profile.target_transforms) for spec in specs
     )
     recommendations = recommend(profile, specs, preset=preset)
     by_name = {s.name: s for s in (*specs, *own)}
@@ -123,7 +123,7 @@ def _within(spec: ModelSpec, views: AbstractSet[str]) -> ModelSpec:
     return replace(spec, portfolio=distinct, space=space)
 
 
-def _on_scales(spec: ModelSpec, transforms: Sequence[str]) -> ModelSpec:
+def _with_scales(spec: ModelSpec, transforms: Sequence[str]) -> ModelSpec:
     """The model with the choice of the scale that the target is fitted on, where there is one."""
     if not transforms or spec.name not in TRANSFORMED:
         return spec

@@ -61,9 +61,22 @@ def linear(transform: str) -> TransformedTarget:
         (100.0 - RNG.exponential(size=2000), ()),
         (RNG.normal(50.0, 5.0, size=2000), ()),
         (np.full(20, 7.0), ()),
+        (1e9 + 1e-6 * RNG.normal(size=2000), ()),
+        (1e200 * np.exp(RNG.normal(size=2000)), ("sqrt", "log")),
         (np.empty(0), ()),
     ],
-    ids=["log-normal", "counts with zeros", "some below zero", "below zero", "long left tail", "normal", "one", "none"],
+    ids=[
+        "log-normal",
+        "zeros",
+        "some-below-zero",
+        "below-zero",
+        "left-tail",
+        "normal",
+        "one",
+        "nearly-one",
+        "huge",
+        "none",
+    ],
 )
 def test_a_transform_takes_part_where_it_takes_skew_out(values: np.ndarray, names: tuple[str, ...]) -> None:
     assert symmetrising(values) == names
@@ -192,5 +205,9 @@ def test_a_fit_finds_the_scale(quick: dict[str, Any]) -> None:
     board = model.leaderboard_
     is_plain = [params.get(TRANSFORM, "none") == "none" for params in board["params"]]
     assert board.loc[np.logical_not(is_plain), "score"].max() > board.loc[is_plain, "score"].max()
+    told = [d for d in model.decisions_ if d.decision.startswith("target: tried as it is and transformed (sqrt")]
+    assert len(told) == 1
     readable = WorkflowEstimator(**quick | {"n_iter": 3, "preset": "interpretable"}, task="regression")
-    assert not any(TRANSFORM in params for params in readable.fit(X, MULTIPLIED).leaderboard_["params"])
+    readable.fit(X, MULTIPLIED)
+    assert not any(TRANSFORM in params for params in readable.leaderboard_["params"])
+    assert not any(d.decision.startswith("target: tried") for d in readable.decisions_)
