@@ -505,12 +505,16 @@ class Objective:
 
 
 def _mean_curve(learners: Sequence[Learner]) -> NDArray[np.float64]:
-    """Validation loss by round, mean over the learners as far as all were grown; empty if one has none."""
-    curves = [learner.curve_ for learner in learners if learner.curve_ is not None]
+    """Validation loss by round, mean over the learners; empty if one has none.
+
+    A learner that was done earlier counts with its last loss from there on: the first part of rows in the order of time
+    is small and soon done, which says nothing of the rounds that the others, or all rows, need.
+    """
+    curves = [learner.curve_ for learner in learners if learner.curve_ is not None and len(learner.curve_)]
     if len(curves) < len(learners):
         return np.empty(0)
-    n_common = min(len(c) for c in curves)
-    mean: NDArray[np.float64] = np.mean([c[:n_common] for c in curves], axis=0)
+    n_most = max(len(c) for c in curves)
+    mean: NDArray[np.float64] = np.mean([np.pad(c, (0, n_most - len(c)), mode="edge") for c in curves], axis=0)
     return mean
 
 

@@ -115,10 +115,18 @@ def test_folds_whose_rounds_change_are_scored_again(objective_of: Any) -> None:
 
 
 def test_each_fold_uses_the_rounds_that_suit_the_mean_of_the_others(objective_of: Any) -> None:
-    # Alone the folds would take 1, 3 and 4 rounds; the mean of any two is lowest after two.
-    trial = run(objective_of(), curves=[[1.0, 2.0, 9.0], [9.0, 2.0, 1.0], [9.0, 4.0, 5.0, 0.0]])
+    # Alone the folds would take 1, 3 and 2 rounds; the mean of any two is lowest after two.
+    trial = run(objective_of(), curves=[[1.0, 2.0, 9.0], [9.0, 2.0, 1.0], [9.0, 4.0, 5.0]])
     assert [learner.n_rounds for learner in trial.learners] == [2, 2, 2]
     assert trial.n_rounds == 2
+
+
+def test_a_fold_that_is_soon_done_does_not_end_the_others(objective_of: Any) -> None:
+    # The first fold has grown two rounds only: the others take as many as they need, and so will all rows.
+    trial = run(objective_of(), curves=[[5.0, 4.0], [9.0, 6.0, 3.0, 1.0], [9.0, 6.0, 3.0, 1.0]])
+    assert [learner.n_rounds for learner in trial.learners] == [4, 4, 4]
+    assert trial.n_rounds == 4
+    assert trial.loss_curve[-1] == (4, pytest.approx(2.0))
 
 
 def test_no_fold_chooses_its_own_rounds(objective_of: Any) -> None:
