@@ -27,6 +27,7 @@ import pandas as pd
 from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss, roc_auc_score, root_mean_squared_error
 
 from automl_wf.exceptions import InvalidInput
+from automl_wf.model_selection.target_transform import TRANSFORMS, symmetrising
 from benchmarks import tables
 
 PLAIN = "plain"
@@ -38,8 +39,6 @@ SELECTIONS: Mapping[str, Mapping[str, Any]] = {
     "best quarter": {"method": "probe", "threshold": 0.0, "max_share": 0.25},
     "correlation": {"method": "correlation", "threshold": 0.98},
 }
-#: Scales of the target.
-TRANSFORMS = ("sqrt", "log")
 MODELS = {"lightgbm": ("lightgbm",), "linear": ("logistic_regression", "ridge"), "mlp": ("mlp",)}
 MOST_ROWS, MOST_TEST_ROWS, FEW_ROWS, RARE = 5_000, 10_000, (100, 300), 0.02
 MOST_ROWS_OF_SELECTION, MANY_COLUMNS = 10_000, 30
@@ -68,16 +67,10 @@ def cases(of: str, split: tables.Split, seed: int) -> Iterator[Case]:
             few = _fewer(split, n_rows, rng)
             if split.family != "classification" or len(np.unique(few.y_train)) > 1:
                 yield Case(of, f"{n_rows} rows", few, SAMPLINGS[of])
-    if of == "target" and split.task == "regression" and (transforms := _transforms(split.y_train)):
+    if of == "target" and split.task == "regression" and (transforms := symmetrising(split.y_train)):
         yield Case(of, "as it is", _fewer(split, MOST_ROWS_OF_SELECTION, rng), transforms)
     if of == "selection" and _is_wide(split):
         yield Case(of, "as it is", _fewer(split, MOST_ROWS_OF_SELECTION, rng), tuple(SELECTIONS))
-
-
-def _transforms(y: np.ndarray) -> tuple[str, ...]:
-    from automl_wf.model_selection.target_transform import symmetrising
-
-    return symmetrising(y)
 
 
 def _is_wide(split: tables.Split) -> bool:
