@@ -36,16 +36,25 @@ _LARGEST_QUERY = 10_000  # LightGBM's limit of rows per query
 class Watch:
     """Decides after each round whether another one is worth it, and remembers the losses seen.
 
-    Patience grows with the last progress, `max(patience, 0.3 · round + 20)`: slow learners improve in steps. Progress
-    is a loss smaller by a ten-thousandth, at once or in several rounds: noise-free tables would else never be done.
+    Patience grows with the round of the last progress: slow learners improve in steps. Progress is a loss smaller by a
+    ten-thousandth, at once or in several rounds: noise-free tables would else never be done.
+
+    Parameters
+    ----------
+    budget : Budget
+        Time for all rounds.
+    patience : int
+        Rounds without progress after which it is enough, at least.
+    growth : (float, int), default=(0.3, 20)
+        Share of the rounds up to the last progress, and rounds beside it, that are waited for if that is more.
     """
 
     PROGRESS: ClassVar[float] = 1e-4
     #: Time to write a model down without its data, as a share of the time it took to grow.
     FINISHING: ClassVar[float] = 0.08
 
-    def __init__(self, budget: Budget, patience: int) -> None:
-        self.budget, self.patience = budget, patience
+    def __init__(self, budget: Budget, patience: int, growth: tuple[float, int] = (0.3, 20)) -> None:
+        self.budget, self.patience, self.growth = budget, patience, growth
         self.losses: list[float] = []
         self.n_done, self.is_cut_short = 0, False
         self._mark, self._marked_at = float("inf"), 0
@@ -63,7 +72,8 @@ class Watch:
             self.losses.append(loss)
             if loss < self._mark - self.PROGRESS * abs(self._mark) or self.n_done == 1:
                 self._mark, self._marked_at = loss, self.n_done
-            if self.n_done - self._marked_at >= max(self.patience, 0.3 * self._marked_at + 20):
+            share, beside = self.growth
+            if self.n_done - self._marked_at >= max(self.patience, share * self._marked_at + beside):
                 return False
         if self.budget.is_limited:
             self.is_cut_short = self.budget.left() < self._seconds_to_stop()

@@ -21,7 +21,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.utils import gen_batches
 
 from automl_wf.core.budget import Budget
@@ -31,17 +30,47 @@ from automl_wf.model_selection.boosting import Watch
 
 _Matrix = NDArray[np.float64]
 _Single = NDArray[np.float32]
-_ROWS_AT_ONCE = 1 << 12
+#: Rows that are drawn in at a time; and that go through the network at a time, whose cosines then stay in the cache.
+_ROWS_AT_ONCE, _ROWS_FORWARD = 1 << 12, 1 << 9
 #: Mixtures made of the cosines of a number; the standard deviation that its frequencies start with; and the share of
 #: the learning rate at which frequencies and shifts are learnt.
 _MIXTURES, _FREQUENCY, _SLOW = 3, 1.0, 0.1
+#: Epochs without progress that are waited for: as many on few rows, whose losses waver; fewer on more than so many.
+_PATIENCE, _LEAST_PATIENCE, _FEW_ROWS = 20, 5, 2_000
+#: Share of the epochs up to the last progress, and epochs beside it, that are waited for if that is more.
+_GROWTH = (0.5, 3)
 #: A column that this share of the rows has one value of is told by whether it has another.
 _MOSTLY = 0.9
 
+
+def _sigmoid(z: NDArray[Any]) -> NDArray[Any]:
+    """`1 / (1 + exp(-z))`: numpy's exponential is several times faster in single precision than scipy's `expit`."""
+    with np.errstate(over="ignore"):
+        sigmoid: NDArray[Any] = 1.0 / (1.0 + np.exp(-z))
+    return sigmoid
+
+
+def _silu_and_slope(z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    s = _sigmoid(z)
+    a = z * s
+    return a, s + a * (1.0 - s)
+
+
+def _tanh_and_slope(z: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    a = np.tanh(z)
+    return a, 1.0 - a * a
+
+
 _ACTIVATIONS: Mapping[str, Callable[[Any], Any]] = {
     "relu": lambda z: np.maximum(z, 0.0),
-    "silu": lambda z: z * expit(z),
+    "silu": lambda z: z * _sigmoid(z),
     "tanh": np.tanh,
+}
+#: The activation and its derivative.
+_WITH_SLOPE: Mapping[str, Callable[[Any], tuple[Any, Any]]] = {
+    "relu": lambda z: (np.maximum(z, 0.0), (z > 0).astype(z.dtype)),
+    "silu": _silu_and_slope,
+    "tanh": _tanh_and_slope,
 }
 ACTIVATIONS = tuple(_ACTIVATIONS)
 
@@ -81,23 +110,20 @@ def embed(head: list[NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
     -------
     ndarray of shape (n_rows, n_columns * n_mixtures)
     """
-    frequencies, shifts, mix, bias = head
-    return _mixed(np.cos(x[:, :, None] * frequencies + shifts), mix, bias)
+    return _mixed(head, np.cos(_phases(head, x)))
 
 
-def _mixed(waves: NDArray[Any], mix: NDArray[Any], bias: NDArray[Any]) -> NDArray[Any]:
-    by_column = np.matmul(waves.transpose(1, 0, 2), mix)
-    mixed: NDArray[Any] = (by_column.transpose(1, 0, 2) + bias).reshape(len(waves), -1)
+def _phases(head: list[NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
+    """What the cosines are taken of, of shape (n_columns, n_rows, n_frequencies): each column's numbers side by side."""
+    phases: NDArray[Any] = np.ascontiguousarray(x.T)[:, :, None] * head[0][:, None, :]
+    phases += head[1][:, None, :]
+    return phases
+
+
+def _mixed(head: list[NDArray[Any]], waves: NDArray[Any]) -> NDArray[Any]:
+    by_column = np.matmul(waves, head[2])
+    mixed: NDArray[Any] = (by_column.transpose(1, 0, 2) + head[3]).reshape(waves.shape[1], -1)
     return mixed
-
-
-def _slope(name: str, z: NDArray[Any], a: NDArray[Any]) -> NDArray[Any]:
-    """Derivative of the activation at `z`, where it is `a`."""
-    if name == "relu":
-        return (z > 0).astype(z.dtype)
-    s = expit(z) if name == "silu" else a
-    slope: NDArray[Any] = s + a * (1.0 - s) if name == "silu" else 1.0 - a * a
-    return slope
 
 
 class MLP(Learner):
@@ -105,8 +131,9 @@ class MLP(Learner):
 
     Parameters: `n_layers` (2), `width` (128), `activation` ("silu", "relu" or "tanh"), `learning_rate` (0.003),
     `weight_decay` (0.01), `dropout` (0.0), `n_frequencies` (cosines of each number of more than two values; 0),
-    `batch_size` (by the number of rows), `n_rounds` (most epochs: 200, and 40 without `valid`) and `patience` (20). Of
-    large networks only the weights of epochs around the best are kept: `truncate` takes the nearest ones before.
+    `batch_size` (by the number of rows), `n_rounds` (most epochs: 200, and 40 without `valid`) and `patience`
+    (epochs without progress: 20, down to 5 on many rows). Of large networks only the weights of epochs around the best
+    are kept: `truncate` takes the nearest ones before.
     """
 
     SNAPSHOT_BYTES: ClassVar[int] = 4_000_000
@@ -130,7 +157,7 @@ class MLP(Learner):
         self.waving_ = self._waving(train.X)
         self._snapshots = {0: self._initial(train.X.shape[1], start, rng)}
         if not self.target_.is_constant:
-            self._train(train, y, valid, Watch(budget, int(self.params.get("patience", 20))), rng)
+            self._train(train, y, valid, Watch(budget, self._patience(len(y)), _GROWTH), rng)
         self.truncate(self._epoch)
         return self
 
@@ -139,6 +166,11 @@ class MLP(Learner):
         if name not in ACTIVATIONS:
             raise InvalidParameter(f"The 'activation' parameter of mlp must be one of {ACTIVATIONS}. Got {name!r}.")
         return name
+
+    def _patience(self, n_rows: int) -> int:
+        """Epochs without progress that are waited for: the noise of a loss falls with the root of the rows."""
+        usual = np.clip(_PATIENCE * np.sqrt(_FEW_ROWS / n_rows), _LEAST_PATIENCE, _PATIENCE)
+        return int(self.params.get("patience", usual))
 
     def _initial(self, n_features: int, start: _Matrix, rng: np.random.Generator) -> list[_Single]:
         """The cosines' parameters, then weights and biases by turns: He's inside, the best constant at the end."""
@@ -219,8 +251,8 @@ class MLP(Learner):
         return goal
 
     def _forward(self, weights: list[NDArray[Any]], X: NDArray[Any]) -> NDArray[Any]:
-        if self.n_head and len(X) > _ROWS_AT_ONCE:
-            return np.concatenate([self._forward(weights, X[rows]) for rows in gen_batches(len(X), _ROWS_AT_ONCE)])
+        if self.n_head and len(X) > _ROWS_FORWARD:
+            return np.concatenate([self._forward(weights, X[rows]) for rows in gen_batches(len(X), _ROWS_FORWARD)])
         head, weights = weights[: self.n_head], weights[self.n_head :]
         if head:
             X = np.hstack([X, embed(head, X[:, self.waving_])])
@@ -235,14 +267,13 @@ class MLP(Learner):
         head, weights = weights[: self.n_head], weights[self.n_head :]
         x, n_rows = X[:, self.waving_], len(X)
         if head:
-            phases = x[:, :, None] * head[0] + head[1]
+            phases = _phases(head, x)
             waves = np.cos(phases)
-            X = np.hstack([X, _mixed(waves, head[2], head[3])])
+            X = np.hstack([X, _mixed(head, waves)])
         inputs, slopes = [X], []
         for W, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
             z = inputs[-1] @ W + b
-            a = activate(self.activation_, z)
-            slope = _slope(self.activation_, z, a)
+            a, slope = _WITH_SLOPE[self.activation_](z)
             if dropout > 0.0:
                 mask = (rng.random(a.shape, dtype=np.float32) >= dropout) / np.float32(1.0 - dropout)
                 a, slope = a * mask, slope * mask
@@ -263,7 +294,7 @@ class MLP(Learner):
     def _probability(self, raw: _Single) -> _Single:
         if not self.task.is_classification:
             return raw
-        result: _Single = softmax(raw) if raw.shape[1] > 1 else expit(raw)  # type: ignore[arg-type, assignment]
+        result: _Single = softmax(raw) if raw.shape[1] > 1 else _sigmoid(raw)  # type: ignore[arg-type, assignment]
         return result
 
     def _keep(self, epoch: int, weights: list[_Single], best: int) -> None:
@@ -300,10 +331,12 @@ class MLP(Learner):
 
 def _head_gradient(mix: _Single, x: _Single, phases: _Single, waves: _Single, error: _Single) -> list[_Single]:
     """Gradient of the cosines' parameters, from that of the mixtures, of shape (n_rows, n_columns, n_mixtures)."""
-    by_column = error.transpose(1, 0, 2)
-    of_mix = np.matmul(waves.transpose(1, 2, 0), by_column)
-    of_phases = -np.sin(phases) * np.matmul(by_column, mix.transpose(0, 2, 1)).transpose(1, 0, 2)
-    return [np.einsum("ij,ijk->jk", x, of_phases), of_phases.sum(axis=0), of_mix, error.sum(axis=0)]
+    by_column = np.ascontiguousarray(error.transpose(1, 0, 2))
+    of_mix = np.matmul(waves.transpose(0, 2, 1), by_column)
+    of_phases = np.matmul(by_column, -mix.transpose(0, 2, 1))
+    of_phases *= np.sin(phases)
+    of_frequencies, of_shifts = np.matmul(np.stack([x.T, np.ones_like(x.T)], axis=1), of_phases).swapaxes(0, 1)
+    return [of_frequencies, of_shifts, of_mix, error.sum(axis=0)]
 
 
 class _Adam:

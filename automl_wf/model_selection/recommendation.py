@@ -28,6 +28,9 @@ _ROWS, _CONFIGURATIONS = (100, 500, 2500, 10_000, 100_000), (4, 8, 15, 40, 100)
 #: Places between a model's configurations in the order of trials.
 _STRIDE: Mapping[str, float] = {"lightgbm": 1.5}
 _FAST_CONFIGURATIONS = 6
+#: On many rows networks learn so many times as fast, up to this learning rate: 28 of 45 targets had more than 5,000
+#: rows; there the loss fell by 0.9 % in the geometric mean, and in 0.72 times the epochs; on fewer rows it rose.
+_FASTER, _FASTEST_RATE = 2.0, 0.006
 #: Learning rates of the preset "best" are those for as much time as this.
 _UNHURRIED_S = 3600.0
 
@@ -302,6 +305,8 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
         return tuple({"n_estimators": n_trees, **params} for params in portfolio)
     if spec.name in _LINEAR and profile.n_rows < _MANY_ROWS:
         portfolio = _bent_first(portfolio)
+    if spec.family == "neural_networks" and profile.n_rows >= _MANY_ROWS:
+        portfolio = tuple({**params, "learning_rate": _faster(params["learning_rate"])} for params in portfolio)
     if spec.name not in _BOOSTERS:
         return _with_chosen_features(spec, portfolio, profile)
     is_engineered = any(params.get(VIEW) == "engineered" for params in portfolio)
@@ -321,6 +326,10 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
         # Its rounds cost milliseconds even on a few hundred rows, a hundred times LightGBM's.
         limits = {"patience": 20, "n_rounds": 300}
     return tuple({**params, **limits} for params in floored)
+
+
+def _faster(rate: float) -> float:
+    return max(rate, min(_FASTER * rate, _FASTEST_RATE))
 
 
 def _on_scales(
