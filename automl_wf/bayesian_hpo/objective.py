@@ -391,8 +391,7 @@ class Objective:
 
     def _wall_s(self, seconds: float) -> float:
         """What the matrices of all folds take by the clock: folds run side by side, and so are their features made."""
-        is_side_by_side = MIN_PARALLEL_ROWS < len(self.cache.y) <= MAX_PARALLEL_ROWS
-        return seconds / (min(self.n_jobs, len(self.cache.folds)) if is_side_by_side else 1)
+        return seconds / self._n_side_by_side(len(self.cache.folds))
 
     def _batches(self, folds: list[int]) -> list[list[int]]:
         """Folds fitted between two questions whether to go on."""
@@ -403,14 +402,13 @@ class Objective:
     def _fit_batch(self, configuration: Configuration, batch: list[int], n_left: int, budget: Budget) -> list[Learner]:
         if self.workers is not None:
             return self._fit_elsewhere(configuration, batch, n_left, budget)
-        side_by_side = len(self.cache.y) <= MAX_PARALLEL_ROWS and len(batch) > 1
-        if not side_by_side:
+        if len(self.cache.y) > MAX_PARALLEL_ROWS or len(batch) == 1:
             done = []
             for i, fold in enumerate(batch):
                 share = budget.share(1.0 / (n_left - i))
                 done.append(self._fit(configuration, fold, share, self.n_jobs))
             return done
-        n_workers = min(self.n_jobs, len(batch)) if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
+        n_workers = self._n_side_by_side(len(batch))
         share, waves = _share_of_batch(budget, n_workers, len(batch), n_left)
         with threadpool_limits(1, user_api="blas"):
             if n_workers == 1:
@@ -420,6 +418,11 @@ class Objective:
                 delayed(self._fit)(configuration, fold, seconds, 1) for fold in batch
             )
         return list(fitted)
+
+    def _n_side_by_side(self, n_folds: int) -> int:
+        """Folds of those asked for that run at a time, with one thread each."""
+        is_apt = MIN_PARALLEL_ROWS < len(self.cache.y) <= MAX_PARALLEL_ROWS
+        return min(self.n_jobs, n_folds) if is_apt else 1
 
     def _fit_elsewhere(
         self, configuration: Configuration, batch: list[int], n_left: int, budget: Budget
@@ -448,10 +451,21 @@ class Objective:
 
     def _scores(self, view: str, learners: Sequence[Learner]) -> list[float]:
         self._share_rounds(learners)
-        scores = []
-        for fold, learner in enumerate(learners):
-            scores.append(self._score(fold, learner.predict(self.cache.get(fold, view).X_valid)))
-        return scores
+        return [self._score(fold, prediction) for fold, (prediction, _) in enumerate(self._predict(view, learners))]
+
+    def _predict(self, view: str, learners: Sequence[Learner]) -> list[tuple[NDArray[np.float64], float]]:
+        """Predictions of each fold's held-out rows, and the seconds that they took; side by side, as folds are fitted."""
+
+        def of(fold: int) -> tuple[NDArray[np.float64], float]:
+            X = self.cache.get(fold, view).X_valid
+            start = time.perf_counter()
+            return learners[fold].predict(X), time.perf_counter() - start
+
+        folds, n_workers = range(len(learners)), self._n_side_by_side(len(learners))
+        with threadpool_limits(1, user_api="blas"):
+            if n_workers == 1:
+                return [of(fold) for fold in folds]
+            return list(Parallel(n_jobs=n_workers, prefer="threads")(delayed(of)(fold) for fold in folds))
 
     def _score(self, fold: int, prediction: NDArray[np.float64]) -> float:
         """Score of one fold, asked of the metric once per prediction; NaN where it is not defined (one class only)."""
@@ -469,15 +483,11 @@ class Objective:
         return score
 
     def _collect(self, view: str, learners: list[Learner]) -> dict[str, Any]:
-        predictions, views, times = [], [], []
-        for fold, learner in enumerate(learners):
-            data = self.cache.get(fold, view)
-            start = time.perf_counter()
-            predictions.append(learner.predict(data.X_valid))
-            times.append((time.perf_counter() - start) / len(data.X_valid))
-            views.append(data.view)
         folds = self.cache.folds
-        gathered = folds.gather(predictions)
+        predictions, seconds = zip(*self._predict(view, learners), strict=True)
+        times = [s / len(p) for s, p in zip(seconds, predictions, strict=True)]
+        views = [self.cache.get(fold, view).view for fold in range(len(learners))]
+        gathered = folds.gather(list(predictions))
         if not np.isfinite(gathered).all():
             return {"status": "failed", "reason": "predictions are not finite"}
         rows = folds.rows
