@@ -454,7 +454,7 @@ class Objective:
         return [self._score(fold, prediction) for fold, (prediction, _) in enumerate(self._predict(view, learners))]
 
     def _predict(self, view: str, learners: Sequence[Learner]) -> list[tuple[NDArray[np.float64], float]]:
-        """Predictions of each fold's held-out rows, and the seconds that they took; side by side, as folds are fitted."""
+        """Predictions of each fold's held-out rows and the seconds they took; side by side, as folds are fitted."""
 
         def of(fold: int) -> tuple[NDArray[np.float64], float]:
             X = self.cache.get(fold, view).X_valid

@@ -114,7 +114,7 @@ def embed(head: list[NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
 
 
 def _phases(head: list[NDArray[Any]], x: NDArray[Any]) -> NDArray[Any]:
-    """What the cosines are taken of, of shape (n_columns, n_rows, n_frequencies): each column's numbers side by side."""
+    """What the cosines are taken of, of shape (n_columns, n_rows, n_frequencies): columns lie side by side."""
     phases: NDArray[Any] = np.ascontiguousarray(x.T)[:, :, None] * head[0][:, None, :]
     phases += head[1][:, None, :]
     return phases

@@ -36,7 +36,10 @@ class PlainView:
 
 
 class Guess(Learner):
-    """Predicts x + `error`, divided by the rounds; `fails`, `nan`, `sleep` and `curve` do what they say."""
+    """Predicts x + `error`, divided by the rounds; `fails`, `nan`, `sleep` and `curve` do what they say.
+
+    The clock ends it after `cut` rounds; on all rows, after a share of them.
+    """
 
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> Guess:
         budget.check("Guess")
@@ -49,6 +52,9 @@ class Guess(Learner):
         if "curves" in self.params and valid is not None:
             self.curve_ = np.array(self.params["curves"][self.seed % len(self.params["curves"])])
             self.rounds_ = len(self.curve_)
+        if "cut" in self.params:
+            self.is_cut_short_ = True
+            self.rounds_ = self.params["cut"] if valid is not None else round(self.params["share"] * self.rounds_)
         return self
 
     def predict(self, X: np.ndarray) -> np.ndarray:

@@ -76,6 +76,15 @@ def test_a_refit_that_would_take_too_long_is_left_out(objective_of: Any) -> None
     assert len(_finish(objective, [(slow, 1.0, ScoreScale())], kept, Budget())[0][0].parts) == 1
 
 
+@pytest.mark.parametrize(("share", "n_parts"), [(0.1, 2), (0.95, 1)])
+def test_a_member_cut_short_on_all_rows_counts_only_with_most_of_its_rounds(
+    objective_of: Any, share: float, n_parts: int
+) -> None:
+    tuning = run(objective_of(12, 3, is_partition=False), {"error": 0.5, "cut": 100, "share": share})
+    assert tuning.trials[1].is_cut_short
+    assert [len(m.parts) for m in tuning.blend.members] == [n_parts]
+
+
 def test_the_baseline_alone_if_nothing_else_is_there(objective_of: Any) -> None:
     tuning = run(objective_of(), {"fails": True})
     assert tuning.candidates == (0,)

@@ -229,11 +229,12 @@ def test_rows_without_weight_do_not_count(kind: str) -> None:
     assert first == pytest.approx(second, abs=1e-7)
 
 
-def test_watch_waits_for_progress() -> None:
-    watch = boosting.Watch(Budget(), patience=20)
+@pytest.mark.parametrize(("growth", "n_waited"), [((0.3, 20), 21), ((0.5, 3), 5), ((10.0, 3), 23)])
+def test_watch_waits_for_progress(growth: tuple[float, int], n_waited: int) -> None:
+    watch = boosting.Watch(Budget(), 5, growth)
     losses = [1.0, 0.5, *np.full(100, 0.4999999)]
     n_seen = next(i for i, loss in enumerate(losses, start=1) if not watch.goes_on(loss))
-    assert n_seen == 2 + 21
+    assert n_seen == 2 + n_waited
     assert watch.best == 3
 
 

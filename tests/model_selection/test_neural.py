@@ -40,6 +40,19 @@ def through_graph(learner: Any, rows: np.ndarray) -> np.ndarray:
     return np.asarray(session.run(None, {"X": rows})[0])
 
 
+@pytest.mark.parametrize(("n_rows", "patience"), [(500, 20), (8_000, 10), (200_000, 5)])
+def test_fewer_epochs_are_waited_for_on_many_rows(n_rows: int, patience: int) -> None:
+    rows, noise = RNG.normal(size=(n_rows, 1)), RNG.normal(size=n_rows)
+
+    def n_epochs(**params: int) -> int:
+        learner = neural.MLP(Task.REGRESSION, 1, {"width": 2, "n_layers": 1, "learning_rate": 0.1, **params}, 0)
+        learner.fit(Sample(rows, noise), Sample(rows[:100], noise[-100:]), budget=Budget())
+        assert learner.curve_ is not None
+        return len(learner.curve_)
+
+    assert n_epochs() == n_epochs(patience=patience) != n_epochs(patience=patience + 10)
+
+
 @pytest.mark.parametrize(("activation", "n_frequencies"), [("silu", 0), ("relu", 0), ("tanh", 0), ("silu", 5)])
 @pytest.mark.parametrize("task", TASKS)
 def test_prediction_is_sound_and_equals_the_graph(task: str, activation: str, n_frequencies: int) -> None:

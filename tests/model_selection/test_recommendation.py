@@ -197,3 +197,9 @@ def test_many_rows_begin_with_what_is_soon_done_very_many_with_large_trees(n_row
     assert [params["extra_trees"] for params in boosting[:4]] == [False, True, False, True]
     leaves = [params["num_leaves"] for params in boosting]
     assert min(leaves[: len(leaves) // 2]) >= 16
+
+
+def test_networks_learn_faster_on_many_rows_up_to_a_rate() -> None:
+    few = [params["learning_rate"] for params in recommended(n_rows=4_999)["mlp"].configurations]
+    many = [params["learning_rate"] for params in recommended(n_rows=5_000)["mlp"].configurations]
+    assert many == [max(rate, min(2.0 * rate, 0.006)) for rate in few] != few
