@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from automl_wf.core.budget import Budget
+from automl_wf.core.compat import one_blas_thread
 from automl_wf.core.folds import FoldCache
 from automl_wf.core.metrics import Scoring
 from automl_wf.core.spread import Outcome, Workers
@@ -410,7 +411,7 @@ class Objective:
             return done
         n_workers = self._n_side_by_side(len(batch))
         share, waves = _share_of_batch(budget, n_workers, len(batch), n_left)
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             if n_workers == 1:
                 return [self._fit(configuration, f, share.share(1 / (len(batch) - i)), 1) for i, f in enumerate(batch)]
             seconds = None if share.seconds is None else share.seconds / waves
@@ -419,10 +420,14 @@ class Objective:
             )
         return list(fitted)
 
+    @property
+    def _is_side_by_side(self) -> bool:
+        """Whether folds run at a time, with one thread each, as far as there are threads."""
+        return MIN_PARALLEL_ROWS < len(self.cache.y) <= MAX_PARALLEL_ROWS
+
     def _n_side_by_side(self, n_folds: int) -> int:
-        """Folds of those asked for that run at a time, with one thread each."""
-        is_apt = MIN_PARALLEL_ROWS < len(self.cache.y) <= MAX_PARALLEL_ROWS
-        return min(self.n_jobs, n_folds) if is_apt else 1
+        """Folds of those asked for that run at a time."""
+        return min(self.n_jobs, n_folds) if self._is_side_by_side else 1
 
     def _fit_elsewhere(
         self, configuration: Configuration, batch: list[int], n_left: int, budget: Budget
@@ -461,10 +466,11 @@ class Objective:
             start = time.perf_counter()
             return learners[fold].predict(X), time.perf_counter() - start
 
-        folds, n_workers = range(len(learners)), self._n_side_by_side(len(learners))
-        with threadpool_limits(1, user_api="blas"):
-            if n_workers == 1:
-                return [of(fold) for fold in folds]
+        folds = range(len(learners))
+        if not self._is_side_by_side:
+            return [of(fold) for fold in folds]
+        with one_blas_thread():
+            n_workers = self._n_side_by_side(len(learners))
             return list(Parallel(n_jobs=n_workers, prefer="threads")(delayed(of)(fold) for fold in folds))
 
     def _score(self, fold: int, prediction: NDArray[np.float64]) -> float:

@@ -44,7 +44,7 @@ _MOSTLY = 0.9
 
 
 def _sigmoid(z: NDArray[Any]) -> NDArray[Any]:
-    """`1 / (1 + exp(-z))`: numpy's exponential is several times faster in single precision than scipy's `expit`."""
+    """`1 / (1 + exp(-z))`: in single precision nearly twice as fast as scipy's `expit`."""
     with np.errstate(over="ignore"):
         sigmoid: NDArray[Any] = 1.0 / (1.0 + np.exp(-z))
     return sigmoid
