@@ -4,8 +4,8 @@
     python -m benchmarks.compare --data ../shared/data --budget 60 [--systems ours flaml] [--tables ames] [--splits 3]
 
 Without the folder, scikit-learn's bundled tables are used. Every run is appended to `--json` as a line: score on the
-held-out rows, seconds of `fit`, time to predict, peak memory, or why it failed. Runs found there are not made again,
-so that a run that was stopped goes on, and systems may be added later; `--fresh` starts over.
+held-out rows, seconds of `fit` and of the import before it, time to predict, peak memory, or why it failed. Runs found
+there are not made again, so that a run that was stopped goes on, and systems may be added later; `--fresh` starts over.
 """
 
 from __future__ import annotations
@@ -97,6 +97,9 @@ def measure(name: str, split: tables.Split, budget: float, seed: int) -> dict[st
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
     with tempfile.TemporaryDirectory() as scratch:
         system = SYSTEMS[name](split, budget, seed, Path(scratch))
+        started_at = time.perf_counter()
+        system.load()
+        facts["import_time_s"] = time.perf_counter() - started_at
         started_at = time.perf_counter()
         try:
             system.fit()

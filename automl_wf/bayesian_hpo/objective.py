@@ -32,7 +32,12 @@ FEATURE_SHARE = 0.25
 MIN_PARALLEL_ROWS = 1_000
 #: Rounds that are kept of a loss curve, for people to look at.
 CURVE_POINTS = 60
+#: Weights of another member that are tried where it is asked whether a blend gains; the first one is what a trial has
+#: to show after its first folds.
+BLEND_WEIGHTS = (0.25, 0.5)
 
+#: Whether a trial is worth its other folds, by scores and predictions of those done.
+WorthGoingOn = Callable[[Sequence[float], Sequence[NDArray[np.float64]]], bool]
 Status = Literal["ok", "pruned", "failed", "out_of_time"]
 Source = Literal["baseline", "portfolio", "asked"]
 
@@ -213,7 +218,7 @@ class Objective:
         *,
         budget: Budget,
         started_s: float = 0.0,
-        worth_going_on: Callable[[Sequence[float]], bool] | None = None,
+        worth_going_on: WorthGoingOn | None = None,
     ) -> Trial:
         """Run one trial.
 
@@ -228,8 +233,8 @@ class Objective:
         started_s : float, default=0.0
             Seconds after the start of the search, for the record.
         worth_going_on : callable or None
-            Asked with the scores of the folds done so far; False prunes the trial. None: there is nothing to compare
-            with, all folds are fitted.
+            Asked with scores and predictions of the folds done so far; False prunes the trial. None: there is nothing
+            to compare with, all folds are fitted.
 
         Returns
         -------
@@ -277,7 +282,7 @@ class Objective:
         configurations: Sequence[Configuration],
         *,
         budget: Budget,
-        worth_going_on: Callable[[Sequence[float]], bool] | None,
+        worth_going_on: WorthGoingOn | None,
     ) -> None:
         """Fit folds of several configurations side by side, before they are asked for one after the other.
 
@@ -306,16 +311,14 @@ class Objective:
             return False
         return True
 
-    def _is_promising(
-        self, configuration: Configuration, worth_going_on: Callable[[Sequence[float]], bool] | None
-    ) -> bool:
+    def _is_promising(self, configuration: Configuration, worth_going_on: WorthGoingOn | None) -> bool:
         done = self._fitted_ahead(configuration)
         if len(done) == len(self.cache.folds) or any(outcome.value is None for outcome in done.values()):
             return False
         if worth_going_on is None:
             return True
         view = self.specs[configuration.model].view_of(configuration.params)
-        return worth_going_on(self._scores(view, [done[fold].value for fold in sorted(done)]))
+        return worth_going_on(*self._scores(view, [done[fold].value for fold in sorted(done)]))
 
     def _fitted_ahead(self, configuration: Configuration) -> dict[int, Outcome]:
         name = configuration.name
@@ -357,9 +360,7 @@ class Objective:
             learner.fit(sample, None, budget=budget, n_threads=self.n_jobs)
         return view, learner
 
-    def _run(
-        self, configuration: Configuration, budget: Budget, worth_going_on: Callable[[Sequence[float]], bool] | None
-    ) -> dict[str, Any]:
+    def _run(self, configuration: Configuration, budget: Budget, worth_going_on: WorthGoingOn | None) -> dict[str, Any]:
         spec = self.specs[configuration.model]
         view = spec.view_of(configuration.params)
         folds = list(range(len(self.cache.folds)))
@@ -372,8 +373,8 @@ class Objective:
             in_time = budget.until_reserve(scoring_s) if budget.is_limited else budget
             learners += self._fit_batch(configuration, batch, len(folds) - len(learners), in_time)
             if worth_going_on is not None and len(learners) < len(folds):
-                scores = self._scores(view, learners)
-                if not worth_going_on(scores):
+                scores, predictions = self._scores(view, learners)
+                if not worth_going_on(scores, predictions):
                     reason = f"behind the best after {len(learners)} of {len(folds)} folds"
                     return {"status": "pruned", "reason": reason, "fold_scores": tuple(scores)}
         self._share_rounds(learners)
@@ -454,9 +455,49 @@ class Objective:
             if n_rounds is not None:
                 learner.truncate(n_rounds)
 
-    def _scores(self, view: str, learners: Sequence[Learner]) -> list[float]:
+    def _scores(self, view: str, learners: Sequence[Learner]) -> tuple[list[float], list[NDArray[np.float64]]]:
+        """Scores and predictions of the folds done."""
         self._share_rounds(learners)
-        return [self._score(fold, prediction) for fold, (prediction, _) in enumerate(self._predict(view, learners))]
+        predictions = [prediction for prediction, _ in self._predict(view, learners)]
+        return [self._score(fold, prediction) for fold, prediction in enumerate(predictions)], predictions
+
+    def enriches(self, trials: Sequence[Trial], predictions: Sequence[NDArray[np.float64]]) -> bool:
+        """Whether a blend of these trials, built one by one, gains on every fold done by predictions of another model.
+
+        Scores of a ranking have no common scale to be blended on: there it is never said.
+
+        Parameters
+        ----------
+        trials : sequence of Trial
+            Those with predictions, best first.
+        predictions : sequence of ndarray
+            Predictions of the first folds' held-out rows.
+
+        Returns
+        -------
+        bool
+            True only if each fold scores better.
+        """
+        if self.task is Task.RANKING or not trials:
+            return False
+        folds = range(len(predictions))
+        held = [self._of_folds(trial, folds) for trial in trials]
+        blend, scores = held[0], [self._judge(fold, held[0][fold]) for fold in folds]
+        for other in held[1:]:
+            for weight in BLEND_WEIGHTS:
+                tried = [_mixed(blend[fold], other[fold], weight) for fold in folds]
+                found = [self._judge(fold, tried[fold]) for fold in folds]
+                if np.mean(found) > np.mean(scores):
+                    blend, scores = tried, found
+                    break
+        least = BLEND_WEIGHTS[0]
+        return all(self._judge(fold, _mixed(blend[fold], predictions[fold], least)) > scores[fold] for fold in folds)
+
+    def _of_folds(self, trial: Trial, folds: Sequence[int]) -> list[NDArray[np.float64]]:
+        """The trial's predictions of each fold's held-out rows."""
+        assert trial.prediction is not None
+        rows = self.cache.folds.rows
+        return [trial.prediction[np.searchsorted(rows, self.cache.folds.splits[fold][1])] for fold in folds]
 
     def _predict(self, view: str, learners: Sequence[Learner]) -> list[tuple[NDArray[np.float64], float]]:
         """Predictions of each fold's held-out rows and the seconds they took; side by side, as folds are fitted."""
@@ -478,15 +519,19 @@ class Objective:
         known = self._known_scores.get(fold)
         if known is not None and np.array_equal(known[0], prediction, equal_nan=True):
             return known[1]
+        score = self._judge(fold, prediction)
+        self._known_scores[fold] = prediction, score
+        return score
+
+    def _judge(self, fold: int, prediction: NDArray[np.float64]) -> float:
+        """What the metric says of predictions of one fold's held-out rows; NaN where it is not defined."""
         valid = self.cache.folds.splits[fold][1]
         weight = None if self.cache.weight is None else self.cache.weight[valid]
         group = None if self.cache.group is None else self.cache.group[valid]
         try:
-            score = float(self.scoring(self.cache.y[valid], prediction, weight, group))
+            return float(self.scoring(self.cache.y[valid], prediction, weight, group))
         except ValueError:
-            score = math.nan
-        self._known_scores[fold] = prediction, score
-        return score
+            return math.nan
 
     def _collect(self, view: str, learners: list[Learner]) -> dict[str, Any]:
         folds = self.cache.folds
@@ -518,6 +563,11 @@ class Objective:
             "is_cut_short": any(learner.is_cut_short_ for learner in learners),
             "loss_curve": _thinned(_mean_curve(learners)),
         }
+
+
+def _mixed(blend: NDArray[np.float64], other: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    mixed: NDArray[np.float64] = (1.0 - weight) * blend + weight * other
+    return mixed
 
 
 def _mean_curve(learners: Sequence[Learner]) -> NDArray[np.float64]:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
+from automl_wf.bayesian_hpo.objective import BLEND_WEIGHTS, Configuration, Objective, Trial, WorthGoingOn
 from automl_wf.bayesian_hpo.surrogate import Surrogate
 from automl_wf.core.budget import Budget
 from automl_wf.core.checkpoint import Journal
@@ -33,6 +34,9 @@ SLOT, FIRST_SLOT = 0.35, 0.1
 #: Boosting that was cut short before its rounds came to this total step is followed by boosting with a learning rate
 #: that would have reached it, up to the fastest one.
 TOTAL_STEP, FASTEST_RATE = 20.0, 0.15
+#: A trial behind the best one is blended with so many of the best after its first folds, unless scoring the blends
+#: takes more than this share of its time.
+BLENDED, BLENDING_SHARE = 5, 0.05
 #: Below this share of all time no further trial is started: it would be cut short to nothing.
 LAST_SLOT = 0.1
 
@@ -151,7 +155,7 @@ def run_search(
             break
         # The baseline is never refused: there must always be something that predicts.
         slot = Budget() if number == 0 else _slot(open_budget, number, objective.scoring_s, _usual_seconds(record))
-        started_s, worth_going_on = time.perf_counter() - start, _forgiving(record)
+        started_s, worth_going_on = time.perf_counter() - start, _forgiving(record, objective, slot)
         upcoming = _upcoming(
             objective, configuration, portfolio[number + 1 : min(n_portfolio, limit)], record, known, budget
         )
@@ -306,16 +310,25 @@ def loss_of(trial: Trial) -> float:
     return -float(np.mean(known)) if trial.status == "pruned" and known else math.nan
 
 
-def _forgiving(record: SearchRecord) -> Callable[[Sequence[float]], bool] | None:
-    """Go on unless the mean of the folds done is below the worst fold of the best trial; None while there is none."""
+def _forgiving(record: SearchRecord, objective: Objective, slot: Budget) -> WorthGoingOn | None:
+    """Go on unless the folds done are behind the best trial and no blend gains by them; None while there is none.
+
+    Behind means: their mean is below the worst fold of the best trial.
+    """
     best = record.best
     bar = [] if best is None else [s for s in best.fold_scores if not math.isnan(s)]
     if not bar:
         return None
 
-    def worth_going_on(scores: Sequence[float]) -> bool:
+    def worth_going_on(scores: Sequence[float], predictions: Sequence[NDArray[np.float64]]) -> bool:
         done = [s for s in scores if not math.isnan(s)]
-        return not done or float(np.mean(done)) >= min(bar)
+        if not done or float(np.mean(done)) >= min(bar):
+            return True
+        rivals = sorted((t for t in record.trials if t.status == "ok"), key=lambda t: -t.score)[:BLENDED]
+        n_calls = len(BLEND_WEIGHTS) * len(rivals) + 2
+        if slot.is_limited and n_calls * objective.score_time_s > BLENDING_SHARE * slot.left():
+            return False
+        return objective.enriches(rivals, predictions)
 
     return worth_going_on
 

@@ -24,8 +24,12 @@ class Strings:
     levels: NDArray[np.object_]
 
     def take(self, rows: NDArray[np.intp] | slice) -> Strings:
-        """The same levels at other rows."""
-        return Strings(self.codes[rows], self.levels)
+        """Other rows; where they are fewer than the levels, only with the levels that they have."""
+        codes = self.codes[rows]
+        if len(codes) >= len(self.levels):
+            return Strings(codes, self.levels)
+        present, places = np.unique(codes, return_inverse=True)
+        return Strings(places.astype(np.int32), self.levels[present])
 
     def values(self) -> NDArray[np.object_]:
         """The strings themselves, of shape (n_rows,)."""
@@ -93,6 +97,33 @@ class Table:
         cells = self.cells[position]
         assert not isinstance(cells, Strings)
         return cells
+
+
+def stack(tables: Sequence[Table]) -> Table:
+    """Tables of one schema, one below the other.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+        At least one.
+
+    Returns
+    -------
+    Table
+        All rows in order.
+    """
+    cells = tuple(_joined(parts) for parts in zip(*(t.cells for t in tables), strict=True))
+    return Table(tables[0].schema, cells, sum(t.n_rows for t in tables))
+
+
+def _joined(parts: Sequence[Cells]) -> Cells:
+    strings = [part for part in parts if isinstance(part, Strings)]
+    if not strings:
+        return np.concatenate([part for part in parts if not isinstance(part, Strings)])
+    starts = np.cumsum([0, *(len(part.levels) for part in strings)])
+    codes = np.concatenate([part.codes + start for part, start in zip(strings, starts[:-1], strict=True)])
+    levels, places = np.unique(np.concatenate([part.levels for part in strings]), return_inverse=True)
+    return Strings(places[codes].astype(np.int32), levels)
 
 
 def _is_everything(rows: NDArray[np.intp] | slice, n_rows: int) -> bool:

@@ -14,12 +14,12 @@ from automl_wf.core.findings import Finding
 from automl_wf.core.metrics import Floats
 from automl_wf.core.number_format import number
 from automl_wf.core.schema import Column
-from automl_wf.core.table import Table
+from automl_wf.core.table import Table, stack
 from automl_wf.evaluation import slices as slices_of
 from automl_wf.evaluation.groups import Groups, measure_groups
 from automl_wf.evaluation.held_out import MEASURED, NO_TIME, HeldOut, Predict
 from automl_wf.evaluation.learning_curve import LearningCurve, Refit, measure_learning_curve, score_with_another_seed
-from automl_wf.evaluation.robustness import Robustness, Scenarios, stack, summarise_robustness
+from automl_wf.evaluation.robustness import Robustness, Scenarios, summarise_robustness
 from automl_wf.evaluation.slices import Slices, find_slices
 from automl_wf.evaluation.stability import Stability, summarise_stability
 

@@ -102,7 +102,7 @@ class Scenarios:
     Parameters
     ----------
     table : Table
-        All held-out rows, with room for a category never seen.
+        All held-out rows.
     spread : mapping of int to float
         Standard deviation of each numeric column.
     wanted : tuple of (str, float)
@@ -126,11 +126,11 @@ class Scenarios:
             known = cells[~np.isnan(cells)]
             spread[column.position] = float(known.std()) if len(known) else 0.0
         wanted = tuple((name, level) for name, levels in SCENARIOS.items() if _touched(table, name) for level in levels)
-        return cls(with_spare_levels(table), spread, wanted, seed)
+        return cls(table, spread, wanted, seed)
 
     def tables(self, rows: NDArray[np.intp], fold: int) -> list[Table]:
         """The rows as they are, then once per scenario."""
-        base = self.table.take(rows)
+        base = with_spare_levels(self.table.take(rows))
         return [
             base,
             *(
@@ -197,29 +197,6 @@ def with_spare_levels(table: Table) -> Table:
             column = Strings(column.codes, np.append(column.levels, np.array(more, dtype=object)))
         cells.append(column)
     return replace(table, cells=tuple(cells))
-
-
-def stack(tables: Sequence[Table]) -> Table:
-    """Tables of one origin, one below the other: their columns of strings have the same levels.
-
-    Parameters
-    ----------
-    tables : sequence of Table
-        At least one.
-
-    Returns
-    -------
-    Table
-        All rows in order.
-    """
-    columns: list[Cells] = []
-    for parts in zip(*(t.cells for t in tables), strict=True):
-        first = parts[0]
-        if isinstance(first, Strings):
-            columns.append(Strings(np.concatenate([p.codes for p in parts]), first.levels))
-        else:
-            columns.append(np.concatenate(parts))
-    return Table(tables[0].schema, tuple(columns), sum(t.n_rows for t in tables))
 
 
 def summarise_robustness(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from automl_wf.core.costs import DecisionRule
 from automl_wf.core.schema import Column
-from automl_wf.core.table import Cells, Strings, Table
+from automl_wf.core.table import Cells, Strings, Table, stack
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
 from automl_wf.interpretation.explained import (
@@ -27,7 +27,6 @@ from automl_wf.interpretation.explained import (
     missing_cells,
     ranked_columns,
 )
-from automl_wf.interpretation.shapley import stack
 
 #: Values of one column that are tried, and columns.
 N_POINTS, N_LEVELS, MAX_COLUMNS = 12, 12, 20
@@ -313,7 +312,7 @@ def counterfactual_table(
     if unknown:
         raise InvalidParameter(f"'keep' must name columns of X. Got {unknown!r} among them instead.")
     labels = () if classes is None else tuple(map(str, classes))
-    model = Explained(predict, stack(seen, table), task, labels, threshold, n_threads)
+    model = Explained(predict, stack([seen, table]), task, labels, threshold, n_threads)
     columns = [c for c in ranked_columns(table.schema.used, order) if c.name not in set(keep)]
     everything = np.arange(model.rows.n_rows)
     if len(columns) > MAX_COLUMNS and table.n_rows > 0:

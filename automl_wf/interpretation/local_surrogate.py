@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from automl_wf.core.table import Table
+from automl_wf.core.table import Table, stack
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidInput
 from automl_wf.interpretation.explained import Explained, Floats, Places, Predict, units_to_explain
-from automl_wf.interpretation.shapley import MAX_PREDICTIONS, as_frame, stack
+from automl_wf.interpretation.shapley import MAX_PREDICTIONS, as_frame
 
 #: Width of the kernel, times the root of the number of columns: that of the authors' own program.
 KERNEL_WIDTH = 0.75
@@ -91,7 +91,7 @@ def local_surrogate(
         raise InvalidInput("A local surrogate needs at least one background row, got none.")
     model = Explained(
         predict,
-        stack(table, background),
+        stack([table, background]),
         Task.REGRESSION if class_names is None else Task.BINARY if len(class_names) == 2 else Task.MULTICLASS,
         () if class_names is None else tuple(map(str, class_names)),
         n_threads=n_threads,

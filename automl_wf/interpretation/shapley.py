@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from automl_wf.core.schema import Column
-from automl_wf.core.table import Cells, Strings, Table
+from automl_wf.core.table import Strings, Table, stack
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidInput
 from automl_wf.interpretation.explained import (
@@ -223,7 +223,7 @@ def shapley_values(
         raise InvalidInput("Shapley values need at least one background row, got none.")
     model = Explained(
         predict,
-        stack(table, background),
+        stack([table, background]),
         Task.REGRESSION if class_names is None else Task.BINARY if len(class_names) == 2 else Task.MULTICLASS,
         () if class_names is None else tuple(map(str, class_names)),
         n_threads=n_threads,
@@ -492,19 +492,3 @@ def _stability(sizes: Floats) -> float | None:
     if any(np.ptp(m) == 0.0 for m in means):
         return None
     return short([float(spearmanr(*means).statistic)])[0]
-
-
-def stack(first: Table, second: Table) -> Table:
-    """The rows of both, one after the other."""
-    cells = tuple(_joined(a, b) for a, b in zip(first.cells, second.cells, strict=True))
-    return Table(first.schema, cells, first.n_rows + second.n_rows)
-
-
-def _joined(a: Cells, b: Cells) -> Cells:
-    if isinstance(a, Strings) and isinstance(b, Strings):
-        levels, places = np.unique(np.concatenate([a.levels, b.levels]), return_inverse=True)
-        codes = np.concatenate([a.codes, b.codes + len(a.levels)])
-        return Strings(places[codes].astype(np.int32), levels)
-    assert not isinstance(a, Strings)
-    assert not isinstance(b, Strings)
-    return np.concatenate([a, b])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from automl_wf.core.budget import Budget
 from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.compat import load_onnxruntime
-from automl_wf.core.table import Cells, Strings, Table
+from automl_wf.core.table import Cells, Strings, Table, stack
 from automl_wf.exceptions import ParityError
 from automl_wf.model_selection.conformal_onnx import compare_conformal
 from automl_wf.model_selection.ensemble import Blend
@@ -176,11 +176,11 @@ def awkward_rows(reference: Table, rng: np.random.Generator) -> Iterator[Table]:
         for bad in _awkward_cells(cells, n):
             pieces.append(_with_cells(base, position, bad))
             if sum(p.n_rows for p in pieces) >= 4 * _BATCH:
-                yield _stack(pieces)
+                yield stack(pieces)
                 pieces = []
     everything = [next(iter(_awkward_cells(cells, n))) for cells in base.cells]
     pieces.append(replace(base, cells=tuple(everything)))
-    yield _stack(pieces)
+    yield stack(pieces)
 
 
 def mixed_rows(reference: Table, rng: np.random.Generator, n: int) -> Table:
@@ -244,19 +244,6 @@ def _awkward_cells(cells: Cells, n: int) -> Iterator[Cells]:
 
 def _with_cells(table: Table, position: int, cells: Cells) -> Table:
     return replace(table, cells=(*table.cells[:position], cells, *table.cells[position + 1 :]))
-
-
-def _stack(tables: list[Table]) -> Table:
-    """Tables one below the other."""
-    columns: list[Cells] = []
-    for parts in zip(*(t.cells for t in tables), strict=True):
-        if isinstance(parts[0], Strings):
-            texts = np.concatenate([p.values() for p in parts])
-            levels, codes = np.unique(texts.astype(str), return_inverse=True)
-            columns.append(Strings(codes.astype(np.int32), levels.astype(object)))
-        else:
-            columns.append(np.concatenate(parts))
-    return Table(tables[0].schema, tuple(columns), sum(t.n_rows for t in tables))
 
 
 class _Leaves:

@@ -13,7 +13,7 @@ from automl_wf.core.budget import Budget
 
 
 def run(objective: Objective, *, seconds: float | None = None, model: str = "guess", **params: Any) -> Trial:
-    keep = params.pop("worth_going_on", lambda scores: True)
+    keep = params.pop("worth_going_on", lambda scores, predictions: True)
     configuration = Configuration(model, params, "portfolio")
     return objective(configuration, 7, budget=Budget(seconds), started_s=1.5, worth_going_on=keep)
 
@@ -73,7 +73,7 @@ def test_out_of_time(objective_of: Any) -> None:
 def test_a_hopeless_configuration_is_pruned_after_two_folds(objective_of: Any) -> None:
     seen: list[list[float]] = []
 
-    def worth_going_on(scores: Any) -> bool:
+    def worth_going_on(scores: Any, predictions: Any) -> bool:
         seen.append(list(scores))
         return False
 
@@ -85,7 +85,7 @@ def test_a_hopeless_configuration_is_pruned_after_two_folds(objective_of: Any) -
     assert run(objective_of(12, 3), error=2.0, worth_going_on=worth_going_on).status == "ok"
 
 
-@pytest.mark.parametrize("keep", [None, lambda scores: True])
+@pytest.mark.parametrize("keep", [None, lambda scores, predictions: True])
 def test_the_metric_is_asked_once_per_fold_and_once_for_all(objective_of: Any, keep: Any) -> None:
     asked: list[int] = []
 
@@ -101,7 +101,7 @@ def test_the_metric_is_asked_once_per_fold_and_once_for_all(objective_of: Any, k
 def test_folds_whose_rounds_change_are_scored_again(objective_of: Any) -> None:
     seen: list[list[float]] = []
 
-    def keep(scores: Any) -> bool:
+    def keep(scores: Any, predictions: Any) -> bool:
         seen.append(list(scores))
         return True
 

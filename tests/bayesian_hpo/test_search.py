@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,14 +134,42 @@ def test_pruned_trials_tell_the_surrogate_what_their_folds_scored() -> None:
     assert math.isnan(search.loss_of(Trial(0, configuration, "failed", fold_scores=(-2.0,))))
 
 
-def test_a_trial_goes_on_unless_it_is_behind_the_worst_fold_of_the_best() -> None:
-    best = Trial(0, BASELINE, "ok", score=-1.0, fold_scores=(-0.5, -1.5, math.nan))
-    worth_going_on = search._forgiving(SearchRecord([best]))
+def test_a_trial_goes_on_unless_it_is_behind_the_worst_fold_of_the_best(objective_of: Any) -> None:
+    objective = objective_of(3000, 3)
+    best = objective(Configuration("guess", {"error": 1.5}, "portfolio"), 0, budget=Budget())
+    best = replace(best, fold_scores=(-0.5, -1.5, math.nan))
+    worth_going_on = search._forgiving(SearchRecord([best]), objective, Budget())
     assert worth_going_on is not None
-    assert worth_going_on([-1.0, -2.0])
-    assert not worth_going_on([-1.0, -2.1])
-    assert worth_going_on([math.nan])
-    assert search._forgiving(SearchRecord()) is None
+    behind = [np.arange(1000.0) + 2.0, np.arange(1000.0, 2000.0) + 2.1]
+    assert worth_going_on([-1.0, -2.0], behind)
+    assert not worth_going_on([-1.0, -2.1], behind)
+    assert worth_going_on([math.nan], behind[:1])
+    assert search._forgiving(SearchRecord(), objective, Budget()) is None
+
+
+@pytest.mark.parametrize(("error", "status"), [(-1.8, "ok"), (-9.0, "pruned"), (1.8, "pruned")])
+def test_what_errs_differently_goes_on_where_a_blend_gains(objective_of: Any, error: float, status: str) -> None:
+    # The best one is 1.0 too high: a quarter of one that is 1.8 too low makes 0.3 of it, one that is 9 too low -1.5.
+    guesses = [Configuration("guess", {"error": e}, "portfolio") for e in (1.0, error)]
+    record = run(objective_of(3000, 3), [BASELINE, *guesses], SearchRules(None, 3, asks=False))
+    assert [t.status for t in record.trials] == ["ok", "ok", status]
+
+
+def test_a_slow_metric_is_not_asked_about_blends(objective_of: Any) -> None:
+    asked: list[int] = []
+
+    def counted(estimator: Any, X: Any, y: Any) -> float:
+        asked.append(len(y))
+        return -float(np.abs(estimator.predict(X) - y).mean())
+
+    objective = objective_of(3000, 3, scoring=counted)
+    best = objective(Configuration("guess", {"error": 1.0}, "portfolio"), 0, budget=Budget())
+    objective.score_time_s = 1.0
+    asked.clear()
+    worth_going_on = search._forgiving(SearchRecord([best]), objective, Budget(30.0))
+    assert worth_going_on is not None
+    assert not worth_going_on([-1.8, -1.8], [np.arange(1000.0) - 1.8, np.arange(1000.0, 2000.0) - 1.8])
+    assert asked == []
 
 
 def test_only_the_best_trials_keep_their_models(objective_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:

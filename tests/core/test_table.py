@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from automl_wf.core.frame import learn_schema
-from automl_wf.core.table import Strings, Table
+from automl_wf.core.table import Strings, Table, stack
 
 
 def make_table() -> Table:
@@ -32,10 +32,24 @@ def test_blocks_have_a_column_per_position_even_for_none() -> None:
     assert table.strings([]) == []
 
 
-def test_strings_keep_their_levels_when_rows_are_taken() -> None:
-    strings = Strings(np.array([1, 0, 1], dtype=np.int32), np.array(["a", "b"], dtype=object))
-    assert strings.take(np.array([0])).levels.tolist() == ["a", "b"]
-    assert strings.values().tolist() == ["b", "a", "b"]
+def test_fewer_rows_than_levels_keep_only_the_levels_that_they_have() -> None:
+    strings = Strings(np.array([2, 0, 2, 1, 1], dtype=np.int32), np.array(["a", "b", "c"], dtype=object))
+    assert strings.values().tolist() == ["c", "a", "c", "b", "b"]
+    many, few = strings.take(np.array([0, 1, 2])), strings.take(np.array([2, 0]))
+    assert (many.levels.tolist(), many.values().tolist()) == (["a", "b", "c"], ["c", "a", "c"])
+    assert (few.levels.tolist(), few.codes.tolist(), few.codes.dtype) == (["c"], [0, 0], np.int32)
+    assert strings.take(slice(1, 1)).levels.tolist() == []
+
+
+def test_tables_one_below_the_other_keep_their_order_whatever_their_levels() -> None:
+    table = make_table()
+    parts = [table.take(np.array([2])), table, table.take(np.array([1, 0]))]
+    both = stack(parts)
+    assert both.n_rows == 6
+    assert both.numbers([0]).ravel().tolist() == [3.0, 1.0, 2.0, 3.0, 2.0, 1.0]
+    assert both.strings([1])[0].values().tolist() == ["a", "b", "", "a", "", "b"]
+    assert both.strings([1])[0].levels.tolist() == ["", "a", "b"]
+    assert both.times([2]).ravel().tolist() == [day * 86_400_000_000 for day in (2, 0, 1, 2, 1, 0)]
 
 
 def test_all_rows_in_their_order_are_the_table_itself() -> None:

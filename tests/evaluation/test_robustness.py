@@ -12,7 +12,7 @@ from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.table import Strings
 from automl_wf.evaluation.diagnosis import diagnose
 from automl_wf.evaluation.held_out import NO_TIME
-from automl_wf.evaluation.robustness import Scenarios, stack, with_spare_levels
+from automl_wf.evaluation.robustness import Scenarios, with_spare_levels
 
 
 def _table(table_of: Any, strings_of: Any, n: int = 1000) -> Any:
@@ -78,15 +78,6 @@ def test_numbers_stay_finite(table_of: Any) -> None:
         np.arange(4), 0
     ):
         assert not np.isinf(spoilt.cells[0]).any()
-
-
-def test_stacked_tables_keep_their_order(table_of: Any, strings_of: Any) -> None:
-    table = with_spare_levels(_table(table_of, strings_of, 20))
-    both = stack([table.take(np.arange(15, 20)), table.take(np.arange(5))])
-    order = [*range(15, 20), *range(5)]
-    assert both.n_rows == 10
-    np.testing.assert_array_equal(both.cells[0], table.cells[0][order])
-    assert both.cells[1].values().tolist() == table.cells[1].values()[order].tolist()
 
 
 def _diagnosed(table_of: Any, strings_of: Any, held_out_of: Any, **given: Any) -> Any:

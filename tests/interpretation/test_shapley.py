@@ -12,7 +12,7 @@ import pytest
 
 from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.frame import learn_schema, read_table
-from automl_wf.core.table import Strings, Table
+from automl_wf.core.table import Strings, Table, stack
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidInput, InvalidParameter
 from automl_wf.interpretation import explained, shapley
@@ -23,7 +23,6 @@ from automl_wf.interpretation.shapley import (
     affordable,
     shapley_summary,
     shapley_values,
-    stack,
     typical_rows,
     walk_values,
 )
@@ -176,7 +175,7 @@ def test_values_are_those_of_the_shap_library(monkeypatch: pytest.MonkeyPatch) -
     # Compiling its helpers takes longer than running them here
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     rows, background = make_tables(4, 6)
-    model = Explained(entangled, stack(rows, background), Task.MULTICLASS, ("x", "y", "z"))
+    model = Explained(entangled, stack([rows, background]), Task.MULTICLASS, ("x", "y", "z"))
     used = [c.position for c in rows.schema.used]
     exact = by_shap(model, 4, 6, used)
     units = [(p,) for p in used]
@@ -289,7 +288,7 @@ def test_typical_rows_are_spread_over_the_predictions() -> None:
 
 def test_the_summary_tells_sizes_and_directions() -> None:
     rows, background = make_tables(80, 5)
-    model = Explained(additive, stack(rows, background), Task.REGRESSION)
+    model = Explained(additive, stack([rows, background]), Task.REGRESSION)
     summary = shapley_summary(model, rows.schema.used, np.arange(80), np.arange(80, 85), seed=0)
     expected = np.abs(effects(rows) - effects(background).mean(axis=0)).mean(axis=0)
     found = {effect.column: effect for effect in summary.effects}

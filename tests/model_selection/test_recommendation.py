@@ -18,7 +18,7 @@ from automl_wf.model_selection.recommendation import (
 )
 
 PROFILE = DataProfile(
-    n_rows=5000,
+    n_rows=4000,
     n_columns=20,
     n_numeric=20,
     n_categorical=0,
@@ -45,7 +45,7 @@ def test_ranks_count_from_one_and_sentences_name_the_facts() -> None:
     entries = list(recommended().values())
     assert [entry.rank for entry in entries] == list(range(1, len(entries) + 1))
     assert entries[0].name == "lightgbm"
-    assert all("5,000 rows, 20 columns" in entry.reason for entry in entries)
+    assert all("4,000 rows, 20 columns" in entry.reason for entry in entries)
 
 
 @pytest.mark.parametrize(
@@ -189,14 +189,27 @@ def test_wide_tables_have_models_on_chosen_features(
 
 @pytest.mark.parametrize(
     ("n_rows", "first"),
-    [(20_000, [(24, "target"), (39, None), (84, None)]), (200_000, [(68, "target"), (106, "target"), (84, None)])],
+    [(20_000, [(24, "target"), (31, None), (39, None)]), (200_000, [(64, "target"), (84, None), (39, None)])],
 )
-def test_many_rows_begin_with_what_is_soon_done_very_many_with_large_trees(n_rows: int, first: list[Any]) -> None:
+def test_many_rows_take_kinds_of_boosting_by_turns_very_many_begin_with_large_trees(
+    n_rows: int, first: list[Any]
+) -> None:
     boosting = recommended(n_rows=n_rows, task=Task.REGRESSION, n_classes=1)["lightgbm"].configurations
     assert [(params["num_leaves"], params.get("view")) for params in boosting[:3]] == first
-    assert [params["extra_trees"] for params in boosting[:4]] == [False, True, False, True]
+    assert [params["extra_trees"] for params in boosting[:6]] == [False, False, True] * 2
+    assert [params.get("view") == "target" for params in boosting[:6]] == [True, False, False] * 2
     leaves = [params["num_leaves"] for params in boosting]
     assert min(leaves[: len(leaves) // 2]) >= 16
+
+
+def test_many_rows_try_two_kinds_of_boosting_before_anything_slower() -> None:
+    def first(n_rows: int) -> list[str]:
+        profile = replace(PROFILE, n_rows=n_rows)
+        taking_part = [spec for spec in models_for(profile.task) if spec.name not in ("catboost", "xgboost")]
+        return [name for name, _ in portfolio_order(recommend(profile, taking_part), profile)[2:5]]
+
+    assert first(4_999) == ["lightgbm", "extra_trees", "lightgbm"]
+    assert first(5_000) == ["lightgbm", "lightgbm", "mlp"]
 
 
 def test_networks_learn_faster_on_many_rows_up_to_a_rate() -> None:
