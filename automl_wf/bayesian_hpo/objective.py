@@ -217,6 +217,7 @@ class Objective:
         number: int,
         *,
         budget: Budget,
+        beside: Budget | None = None,
         started_s: float = 0.0,
         worth_going_on: WorthGoingOn | None = None,
     ) -> Trial:
@@ -230,6 +231,8 @@ class Objective:
             Place in the order of trials.
         budget : Budget
             Time for the whole trial.
+        beside : Budget or None, default=None
+            What features that no trial before has asked for take their time from; None: from the trial's own.
         started_s : float, default=0.0
             Seconds after the start of the search, for the record.
         worth_going_on : callable or None
@@ -245,6 +248,8 @@ class Objective:
         elsewhere_s = sum(outcome.seconds for outcome in self._fitted_ahead(configuration).values())
         self._known_scores.clear()
         try:
+            if beside is not None and budget.is_limited and self.workers is None:
+                budget = self._longer(configuration, budget, beside)
             outcome = self._run(configuration, budget, worth_going_on)
         except OutOfTime as error:
             outcome = {"status": "out_of_time", "reason": str(error)}
@@ -379,6 +384,17 @@ class Objective:
                     return {"status": "pruned", "reason": reason, "fold_scores": tuple(scores)}
         self._share_rounds(learners)
         return self._collect(view, learners)
+
+    def _longer(self, configuration: Configuration, budget: Budget, beside: Budget) -> Budget:
+        """Time for the trial without that of its features: those of the first folds are made, the others forecast."""
+        view, n_folds = self.specs[configuration.model].view_of(configuration.params), len(self.cache.folds)
+        self._check_features(view)
+        seconds, first = budget.left(), self._batches(list(range(n_folds)))[0]
+        Parallel(n_jobs=self._n_side_by_side(len(first)), prefer="threads")(
+            delayed(self.cache.get)(fold, view) for fold in first
+        )
+        to_come = self._wall_s(self.cache.cost_s(view)) * (1.0 - len(first) / n_folds)
+        return Budget(max(min(seconds + to_come, beside.left()), 0.0))
 
     def _check_features(self, view: str) -> None:
         """Raise OutOfTime if the view takes more than its share of the time."""

@@ -161,7 +161,14 @@ def run_search(
         )
         if upcoming and (number > 0 or not budget.is_limited):
             objective.fit_ahead(upcoming, budget=slot, worth_going_on=worth_going_on)
-        trial = objective(configuration, number, budget=slot, started_s=started_s, worth_going_on=worth_going_on)
+        trial = objective(
+            configuration,
+            number,
+            budget=slot,
+            beside=open_budget,
+            started_s=started_s,
+            worth_going_on=worth_going_on,
+        )
         record.trials.append(trial)
         _write(journal, trial, record)
         _let_go(record)

@@ -600,12 +600,14 @@ def with_learning_rate_floor(
     At least 0.05 up to a minute or without a clock, 0.03 up to five minutes, as published from then on: raising 0.018
     to 0.05 was up to nine times faster and cost nothing on three of four tables. At least 0.1 up to 1,000 rows, where
     the folds' models are averaged and rounds cost more than what they compute. And so high that `rounds`, the number
-    that the time affords, come to a total step of 50, by which boosting is usually done; but not beyond 0.1 for it.
+    that the time affords, come to a total step of 50, by which boosting is usually done; but not beyond 0.1 for it,
+    and beyond, up to 0.2, only where they would not come to 5: many classes in a short time.
     """
     floor = 0.05 if seconds is None or seconds <= 60.0 else 0.03 if seconds <= 300.0 else 0.0
     if n_rows is not None and n_rows <= _FEW_ROWS:
         floor = max(floor, 0.1)
     if rounds is not None:
-        floor = max(floor, min(50.0 / max(rounds, 1.0), 0.1))
+        rounds = max(rounds, 1.0)
+        floor = max(floor, min(50.0 / rounds, 0.1), min(5.0 / rounds, 0.2))
     rate = params.get("learning_rate")
     return dict(params) if rate is None else {**params, "learning_rate": max(float(rate), floor)}

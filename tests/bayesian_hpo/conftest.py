@@ -114,5 +114,5 @@ def objective_of() -> Callable[..., Objective]:
 
 @pytest.fixture
 def stubs() -> SimpleNamespace:
-    """The learners and their catalogue."""
-    return SimpleNamespace(Guess=Guess, Mean=Mean, specs=SPECS)
+    """The learners, their catalogue and their view."""
+    return SimpleNamespace(Guess=Guess, Mean=Mean, PlainView=PlainView, specs=SPECS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,24 @@ def test_out_of_time(objective_of: Any) -> None:
     trial = run(objective_of(), seconds=0.03, sleep=0.1)
     assert trial.status == "out_of_time"
     assert trial.reason.startswith("Guess was stopped: its share of the time budget")
+
+
+@pytest.mark.parametrize(("beside", "status"), [(None, "out_of_time"), (30.0, "ok"), (0.05, "out_of_time")])
+def test_features_take_their_time_beside_the_slot_of_a_trial(
+    objective_of: Any, stubs: Any, beside: float | None, status: str
+) -> None:
+    class Slow(stubs.PlainView):  # type: ignore[misc]
+        def fit_transform(self, *given: Any, **named: Any) -> Any:
+            time.sleep(0.5)
+            return super().fit_transform(*given, **named)
+
+    objective = objective_of()
+    objective.cache.recipes["plain"] = Slow()
+    configuration = Configuration("guess", {"error": 1.0}, "portfolio")
+    more = None if beside is None else Budget(beside)
+    trial = objective(configuration, 2, budget=Budget(0.4), beside=more)
+    assert trial.status == status
+    assert trial.feature_time_s >= 0.5
 
 
 def test_a_hopeless_configuration_is_pruned_after_two_folds(objective_of: Any) -> None:
