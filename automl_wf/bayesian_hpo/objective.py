@@ -28,6 +28,8 @@ from automl_wf.model_selection.build import learner_of
 MAX_PARALLEL_ROWS = 200_000
 #: A feature view may take this share of the time of the search; one that would take more is not tried.
 FEATURE_SHARE = 0.25
+#: Where features take more than the rest of a trial's time, its learners still have this share of it.
+LEARNING_SHARE = 0.5
 #: Up to this many rows folds run in turn: their rounds are so short that threads would only wait for the interpreter.
 MIN_PARALLEL_ROWS = 1_000
 #: Rounds that are kept of a loss curve, for people to look at.
@@ -232,7 +234,8 @@ class Objective:
         budget : Budget
             Time for the whole trial.
         beside : Budget or None, default=None
-            What features that no trial before has asked for take their time from; None: from the trial's own.
+            What features that no trial before has asked for may take time from, so that half of the trial's own is left
+            to the learners; None: they have what the features leave.
         started_s : float, default=0.0
             Seconds after the start of the search, for the record.
         worth_going_on : callable or None
@@ -386,7 +389,10 @@ class Objective:
         return self._collect(view, learners)
 
     def _longer(self, configuration: Configuration, budget: Budget, beside: Budget) -> Budget:
-        """Time for the trial without that of its features: those of the first folds are made, the others forecast."""
+        """Time for the trial, half of which is the learners' however long the features take.
+
+        Those of the first folds are made to know it, the others are forecast.
+        """
         view, n_folds = self.specs[configuration.model].view_of(configuration.params), len(self.cache.folds)
         self._check_features(view)
         seconds, first = budget.left(), self._batches(list(range(n_folds)))[0]
@@ -394,7 +400,8 @@ class Objective:
             delayed(self.cache.get)(fold, view) for fold in first
         )
         to_come = self._wall_s(self.cache.cost_s(view)) * (1.0 - len(first) / n_folds)
-        return Budget(max(min(seconds + to_come, beside.left()), 0.0))
+        least = LEARNING_SHARE * seconds + to_come
+        return budget if budget.left() >= least else Budget(max(min(least, beside.left()), 0.0))
 
     def _check_features(self, view: str) -> None:
         """Raise OutOfTime if the view takes more than its share of the time."""

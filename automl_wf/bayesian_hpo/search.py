@@ -165,7 +165,7 @@ def run_search(
             configuration,
             number,
             budget=slot,
-            beside=open_budget,
+            beside=open_budget if number > 1 else None,
             started_s=started_s,
             worth_going_on=worth_going_on,
         )

@@ -371,10 +371,15 @@ def _for_many_rows(portfolio: Sequence[Mapping[str, Any]], profile: DataProfile)
     ordered = sorted(portfolio, key=lambda params: params.get("num_leaves", 31) < few)
     if profile.task is Task.RANKING:
         return tuple(ordered)
-    kinds: tuple[list[Mapping[str, Any]], ...] = ([], [], [])
-    for params in ordered:
-        kinds[2 if params.get("extra_trees") else params.get(VIEW) != "target"].append(params)
-    return tuple(params for turn in zip_longest(*kinds) for params in turn if params is not None)
+    random = [params for params in ordered if params.get("extra_trees")]
+    target, plain = (
+        [params for params in ordered if params not in random and (params.get(VIEW) == "target") is on_target]
+        for on_target in (True, False)
+    )
+    if not target:
+        # Nothing to take statistics of: what would have used them is among the others.
+        target, plain = plain[::2], plain[1::2]
+    return tuple(params for turn in zip_longest(target, plain, random) for params in turn if params is not None)
 
 
 def _bent_first(portfolio: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:

@@ -72,7 +72,7 @@ def test_out_of_time(objective_of: Any) -> None:
 
 
 @pytest.mark.parametrize(("beside", "status"), [(None, "out_of_time"), (30.0, "ok"), (0.05, "out_of_time")])
-def test_features_take_their_time_beside_the_slot_of_a_trial(
+def test_features_leave_half_of_its_time_to_a_trial_where_there_is_time_beside_it(
     objective_of: Any, stubs: Any, beside: float | None, status: str
 ) -> None:
     class Slow(stubs.PlainView):  # type: ignore[misc]

@@ -115,3 +115,9 @@ def test_learning_rate_floor(seconds: float | None, rate: float) -> None:
     assert catalogue.with_learning_rate_floor(params, seconds) == {"learning_rate": rate, "num_leaves": 5}
     assert catalogue.with_learning_rate_floor({"learning_rate": 0.2}, seconds) == {"learning_rate": 0.2}
     assert catalogue.with_learning_rate_floor({}, seconds) == {}
+
+
+@pytest.mark.parametrize(("rounds", "rate"), [(2000.0, 0.05), (800.0, 0.0625), (60.0, 0.1), (40.0, 0.125), (5.0, 0.2)])
+def test_few_rounds_make_larger_steps_up_to_a_fifth(rounds: float, rate: float) -> None:
+    found = catalogue.with_learning_rate_floor({"learning_rate": 0.0127}, 60.0, 20_000, rounds)
+    assert found == {"learning_rate": pytest.approx(rate)}

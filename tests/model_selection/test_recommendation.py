@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from automl_wf.core.tasks import Task
+from automl_wf.model_selection import shortlist_models
 from automl_wf.model_selection.catalogue import models_for
 from automl_wf.model_selection.recommendation import (
     DataProfile,
@@ -200,6 +201,13 @@ def test_many_rows_take_kinds_of_boosting_by_turns_very_many_begin_with_large_tr
     assert [params.get("view") == "target" for params in boosting[:6]] == [True, False, False] * 2
     leaves = [params["num_leaves"] for params in boosting]
     assert min(leaves[: len(leaves) // 2]) >= 16
+
+
+def test_two_with_searched_thresholds_come_first_where_no_view_holds_statistics_of_the_target() -> None:
+    profile = replace(PROFILE, n_rows=20_000, task=Task.REGRESSION, n_classes=1)
+    shortlist = shortlist_models(profile, estimators=["lightgbm"], max_trials=6, views=frozenset({"tree"}))
+    first = [(params["num_leaves"], params["extra_trees"]) for name, params in shortlist.configurations[1:4]]
+    assert first == [(24, False), (31, False), (39, True)]
 
 
 def test_many_rows_try_two_kinds_of_boosting_before_anything_slower() -> None:
