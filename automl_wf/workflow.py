@@ -890,6 +890,7 @@ def _profile(data: Data, problem: Problem, table: Table, seconds: float | None, 
         task=problem.task,
         n_classes=problem.n_classes,
         smallest_class=int(counts.min()) if counts is not None else table.n_rows,
+        n_text=len(data.schema.of_kind(ColumnKind.TEXT)),
         seconds=seconds,
         rounds=rounds,
     )

@@ -210,6 +210,24 @@ def test_two_with_searched_thresholds_come_first_where_no_view_holds_statistics_
     assert first == [(24, False), (31, False), (39, True)]
 
 
+def test_texts_are_read_by_their_words_on_many_rows() -> None:
+    def views(**facts: Any) -> list[str]:
+        entries = recommended(n_rows=20_000, task=Task.REGRESSION, n_classes=1, **facts)
+        return [params.get("view", "tree") for params in entries["lightgbm"].configurations]
+
+    assert "tree" in views()
+    assert set(views(n_text=1)) == {"target", "engineered"}
+    boosting = recommended(n_rows=20_000, task=Task.REGRESSION, n_classes=1, n_text=1)["lightgbm"].configurations
+    assert [(params["num_leaves"], params["view"]) for params in boosting[:3]] == [
+        (24, "target"),
+        (31, "engineered"),
+        (39, "engineered"),
+    ]
+    profile = replace(PROFILE, n_rows=20_000, n_text=1)
+    shortlist = shortlist_models(profile, estimators=["lightgbm"], max_trials=6, views=frozenset({"tree"}))
+    assert not any("view" in params for _, params in shortlist.configurations)
+
+
 def test_many_rows_try_two_kinds_of_boosting_before_anything_slower() -> None:
     def first(n_rows: int) -> list[str]:
         profile = replace(PROFILE, n_rows=n_rows)
