@@ -98,10 +98,10 @@ def measure(name: str, split: tables.Split, budget: float, seed: int) -> dict[st
     with tempfile.TemporaryDirectory() as scratch:
         system = SYSTEMS[name](split, budget, seed, Path(scratch))
         started_at = time.perf_counter()
-        system.load()
-        facts["import_time_s"] = time.perf_counter() - started_at
-        started_at = time.perf_counter()
         try:
+            system.load()
+            facts["import_time_s"] = time.perf_counter() - started_at
+            started_at = time.perf_counter()
             system.fit()
             facts["fit_time_s"] = time.perf_counter() - started_at
             facts["score"] = split.score(system)

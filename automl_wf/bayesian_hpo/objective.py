@@ -22,6 +22,7 @@ from automl_wf.core.tasks import Task
 from automl_wf.exceptions import OutOfTime
 from automl_wf.model_selection.base import Learner, ModelSpec, Sample
 from automl_wf.model_selection.build import learner_of
+from automl_wf.model_selection.ensemble import combine, greedy_weights
 
 #: Above this many rows a fold is fitted with all threads, one after the other, to hold one at a time in memory; below,
 #: folds run side by side with one thread each, which costs the same alone and far less beside other work.
@@ -34,9 +35,8 @@ LEARNING_SHARE = 0.5
 MIN_PARALLEL_ROWS = 1_000
 #: Rounds that are kept of a loss curve, for people to look at.
 CURVE_POINTS = 60
-#: Weights of another member that are tried where it is asked whether a blend gains; the first one is what a trial has
-#: to show after its first folds.
-BLEND_WEIGHTS = (0.25, 0.5)
+#: Where it is asked whether a blend gains by a trial: steps of building the blend, and the weight that the trial gets.
+BLEND_ROUNDS, BLEND_SHARE = 6, 0.25
 
 #: Whether a trial is worth its other folds, by scores and predictions of those done.
 WorthGoingOn = Callable[[Sequence[float], Sequence[NDArray[np.float64]]], bool]
@@ -252,7 +252,7 @@ class Objective:
         self._known_scores.clear()
         try:
             if beside is not None and budget.is_limited and self.workers is None:
-                budget = self._longer(configuration, budget, beside)
+                budget = self._with_time_to_learn(configuration, budget, beside)
             outcome = self._run(configuration, budget, worth_going_on)
         except OutOfTime as error:
             outcome = {"status": "out_of_time", "reason": str(error)}
@@ -388,18 +388,16 @@ class Objective:
         self._share_rounds(learners)
         return self._collect(view, learners)
 
-    def _longer(self, configuration: Configuration, budget: Budget, beside: Budget) -> Budget:
+    def _with_time_to_learn(self, configuration: Configuration, budget: Budget, beside: Budget) -> Budget:
         """Time for the trial, half of which is the learners' however long the features take.
 
-        Those of the first folds are made to know it, the others are forecast.
+        Those of the folds that run first are made to know it, the others are forecast.
         """
         view, n_folds = self.specs[configuration.model].view_of(configuration.params), len(self.cache.folds)
         self._check_features(view)
-        seconds, first = budget.left(), self._batches(list(range(n_folds)))[0]
-        Parallel(n_jobs=self._n_side_by_side(len(first)), prefer="threads")(
-            delayed(self.cache.get)(fold, view) for fold in first
-        )
-        to_come = self._wall_s(self.cache.cost_s(view)) * (1.0 - len(first) / n_folds)
+        seconds, n_first = budget.left(), self._n_side_by_side(n_folds)
+        Parallel(n_jobs=n_first, prefer="threads")(delayed(self.cache.get)(fold, view) for fold in range(n_first))
+        to_come = self._wall_s(self.cache.cost_s(view)) * (1.0 - n_first / n_folds)
         least = LEARNING_SHARE * seconds + to_come
         return budget if budget.left() >= least else Budget(max(min(least, beside.left()), 0.0))
 
@@ -485,14 +483,14 @@ class Objective:
         return [self._score(fold, prediction) for fold, prediction in enumerate(predictions)], predictions
 
     def enriches(self, trials: Sequence[Trial], predictions: Sequence[NDArray[np.float64]]) -> bool:
-        """Whether a blend of these trials, built one by one, gains on every fold done by predictions of another model.
+        """Whether the best blend of these trials gains on every fold done by predictions of another model.
 
         Scores of a ranking have no common scale to be blended on: there it is never said.
 
         Parameters
         ----------
         trials : sequence of Trial
-            Those with predictions, best first.
+            Those with predictions, best first, at least one.
         predictions : sequence of ndarray
             Predictions of the first folds' held-out rows.
 
@@ -501,26 +499,22 @@ class Objective:
         bool
             True only if each fold scores better.
         """
-        if self.task is Task.RANKING or not trials:
+        if self.task is Task.RANKING:
             return False
-        folds = range(len(predictions))
-        held = [self._of_folds(trial, folds) for trial in trials]
-        blend, scores = held[0], [self._judge(fold, held[0][fold]) for fold in folds]
-        for other in held[1:]:
-            for weight in BLEND_WEIGHTS:
-                tried = [_mixed(blend[fold], other[fold], weight) for fold in folds]
-                found = [self._judge(fold, tried[fold]) for fold in folds]
-                if np.mean(found) > np.mean(scores):
-                    blend, scores = tried, found
-                    break
-        least = BLEND_WEIGHTS[0]
-        return all(self._judge(fold, _mixed(blend[fold], predictions[fold], least)) > scores[fold] for fold in folds)
-
-    def _of_folds(self, trial: Trial, folds: Sequence[int]) -> list[NDArray[np.float64]]:
-        """The trial's predictions of each fold's held-out rows."""
-        assert trial.prediction is not None
-        rows = self.cache.folds.rows
-        return [trial.prediction[np.searchsorted(rows, self.cache.folds.splits[fold][1])] for fold in folds]
+        rows, splits = self.cache.folds.rows, self.cache.folds.splits
+        valid = [split[1] for split in splits[: len(predictions)]]
+        together = np.concatenate(valid)
+        held = [t.prediction[np.searchsorted(rows, together)] for t in trials if t.prediction is not None]
+        if math.isnan(self._judge(together, held[0])):
+            return False
+        weight = None if self.cache.weight is None else self.cache.weight[together]
+        weights = greedy_weights(held, self.cache.y[together], weight, None, self.scoring, rounds=BLEND_ROUNDS)
+        blends = np.split(combine(held, weights), np.cumsum([len(part) for part in valid])[:-1])
+        shares = np.array([1.0 - BLEND_SHARE, BLEND_SHARE])
+        return all(
+            self._judge(at, combine(pair, shares)) > self._judge(at, pair[0])
+            for at, *pair in zip(valid, blends, predictions, strict=True)
+        )
 
     def _predict(self, view: str, learners: Sequence[Learner]) -> list[tuple[NDArray[np.float64], float]]:
         """Predictions of each fold's held-out rows and the seconds they took; side by side, as folds are fitted."""
@@ -542,17 +536,16 @@ class Objective:
         known = self._known_scores.get(fold)
         if known is not None and np.array_equal(known[0], prediction, equal_nan=True):
             return known[1]
-        score = self._judge(fold, prediction)
+        score = self._judge(self.cache.folds.splits[fold][1], prediction)
         self._known_scores[fold] = prediction, score
         return score
 
-    def _judge(self, fold: int, prediction: NDArray[np.float64]) -> float:
-        """What the metric says of predictions of one fold's held-out rows; NaN where it is not defined."""
-        valid = self.cache.folds.splits[fold][1]
-        weight = None if self.cache.weight is None else self.cache.weight[valid]
-        group = None if self.cache.group is None else self.cache.group[valid]
+    def _judge(self, rows: NDArray[np.intp], prediction: NDArray[np.float64]) -> float:
+        """What the metric says of predictions of these rows; NaN where it is not defined."""
+        weight = None if self.cache.weight is None else self.cache.weight[rows]
+        group = None if self.cache.group is None else self.cache.group[rows]
         try:
-            return float(self.scoring(self.cache.y[valid], prediction, weight, group))
+            return float(self.scoring(self.cache.y[rows], prediction, weight, group))
         except ValueError:
             return math.nan
 
@@ -586,11 +579,6 @@ class Objective:
             "is_cut_short": any(learner.is_cut_short_ for learner in learners),
             "loss_curve": _thinned(_mean_curve(learners)),
         }
-
-
-def _mixed(blend: NDArray[np.float64], other: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
-    mixed: NDArray[np.float64] = (1.0 - weight) * blend + weight * other
-    return mixed
 
 
 def _mean_curve(learners: Sequence[Learner]) -> NDArray[np.float64]:

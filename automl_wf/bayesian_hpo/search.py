@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from automl_wf.bayesian_hpo.objective import BLEND_WEIGHTS, Configuration, Objective, Trial, WorthGoingOn
+from automl_wf.bayesian_hpo.objective import BLEND_ROUNDS, Configuration, Objective, Trial, WorthGoingOn
 from automl_wf.bayesian_hpo.surrogate import Surrogate
 from automl_wf.core.budget import Budget
 from automl_wf.core.checkpoint import Journal
@@ -332,7 +332,7 @@ def _forgiving(record: SearchRecord, objective: Objective, slot: Budget) -> Wort
         if not done or float(np.mean(done)) >= min(bar):
             return True
         rivals = sorted((t for t in record.trials if t.status == "ok"), key=lambda t: -t.score)[:BLENDED]
-        n_calls = len(BLEND_WEIGHTS) * len(rivals) + 2
+        n_calls = BLEND_ROUNDS * len(rivals) + 3
         if slot.is_limited and n_calls * objective.score_time_s > BLENDING_SHARE * slot.left():
             return False
         return objective.enriches(rivals, predictions)
