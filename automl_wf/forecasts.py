@@ -9,9 +9,10 @@ from automl_wf.core.tasks import Task
 from automl_wf.problem_definition import Problem
 
 #: Seconds to count the cells of one column into bins, for drift.
-KEEPING_S = 4e-4
-#: Up to this many rows the configurations follow from the size alone, and the clock is only a guard.
-SMALL_ROWS = 2_000
+KEEPING_S = 2e-4
+#: Up to this many rows the configurations follow from the size alone, and the clock is only a guard; up to this many
+#: cells the folds do.
+SMALL_ROWS, SMALL_CELLS = 2_000, 400_000
 #: From this many rows on a hold-out part is large enough to compare models by.
 HOLD_OUT_ROWS = 20_000
 #: One model's share of the time; where it affords fewer boosting rounds than this, models are compared on fewer rows.
@@ -54,7 +55,8 @@ def forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int, 
     By a cost model of LightGBM: a tree of 31 leaves takes about 0.7 ms plus 2.2 ms per million cells; a model is
     counted as 300 rounds on 10,000 rows or fewer, and as more on more: four times the rows take about twice the rounds.
     """
-    if budget.seconds is None or table.n_rows <= SMALL_ROWS:
+    is_small = table.n_rows <= SMALL_ROWS and table.n_rows * len(table.schema.used) <= SMALL_CELLS
+    if budget.seconds is None or is_small:
         return FOLDS.get(preset, 5)
     n_rounds = 300 * max(table.n_rows / 10_000, 1.0) ** 0.5
     model = n_rounds * _seconds_per_round(table, problem, n_jobs)

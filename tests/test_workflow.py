@@ -239,6 +239,15 @@ def test_folds_by_time_and_size(seconds: float | None, n_rows: int, n_folds: int
     assert forecast_folds(table, problem, Budget(seconds), 1) == n_folds
 
 
+@pytest.mark.parametrize(
+    ("n_columns", "seconds", "n_folds"), [(200, 0.1, 5), (1000, 0.1, 1), (1000, 60.0, 4), (1000, 600.0, 6)]
+)
+def test_few_rows_of_very_many_columns_have_folds_by_time(n_columns: int, seconds: float, n_folds: int) -> None:
+    _, table, _ = learn_schema(np.random.default_rng(0).normal(size=(2000, n_columns)))
+    problem = define_problem(read_target(np.arange(2000) / 7, "regression", 2000, "test"), table)
+    assert forecast_folds(table, problem, Budget(seconds), 2) == n_folds
+
+
 @pytest.mark.parametrize(("n_jobs", "n_folds"), [(1, 3), (2, 4), (4, 4), (5, 5), (16, 8)])
 def test_folds_fill_the_threads_that_fit_them(n_jobs: int, n_folds: int) -> None:
     _, table, _ = learn_schema(np.arange(10_000.0).reshape(-1, 1))

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -138,13 +139,18 @@ class FoldFitter:
     seed: int
 
     def __call__(
-        self, configuration: Configuration, fold: int, budget: Budget | float | None, n_threads: int
+        self,
+        configuration: Configuration,
+        fold: int,
+        budget: Budget | float | None,
+        n_threads: int,
+        clock: Callable[[], Budget] = Budget,
     ) -> Learner:
-        """The fitted learner; seconds instead of a budget count from now."""
+        """The fitted learner; seconds instead of a budget count from now; `clock` gives the time to make features."""
         if not isinstance(budget, Budget):
             budget = Budget(budget)
         spec = self.specs[configuration.model]
-        data = self.cache.get(fold, spec.view_of(configuration.params))
+        data = self.cache.get(fold, spec.view_of(configuration.params), clock)
         valid = self.cache.folds.splits[fold][1]
         learner = learner_of(spec, self.task, self.n_classes, configuration.params, self.seed + fold)
         return learner.fit(
@@ -219,7 +225,8 @@ class Objective:
         number: int,
         *,
         budget: Budget,
-        beside: Budget | None = None,
+        until: Budget | None = None,
+        features_beside: bool = False,
         started_s: float = 0.0,
         worth_going_on: WorthGoingOn | None = None,
     ) -> Trial:
@@ -233,9 +240,12 @@ class Objective:
             Place in the order of trials.
         budget : Budget
             Time for the whole trial.
-        beside : Budget or None, default=None
-            What features that no trial before has asked for may take time from, so that half of the trial's own is left
-            to the learners; None: they have what the features leave.
+        until : Budget or None, default=None
+            What all trials have left: features that no trial before has asked for may take it, up to the share of a
+            view, and are stopped there. None: nothing stops them.
+        features_beside : bool, default=False
+            Whether half of the trial's own time is left to the learners however long the features take; else they have
+            what the features leave.
         started_s : float, default=0.0
             Seconds after the start of the search, for the record.
         worth_going_on : callable or None
@@ -251,9 +261,10 @@ class Objective:
         elsewhere_s = sum(outcome.seconds for outcome in self._fitted_ahead(configuration).values())
         self._known_scores.clear()
         try:
-            if beside is not None and budget.is_limited and self.workers is None:
-                budget = self._with_time_to_learn(configuration, budget, beside)
-            outcome = self._run(configuration, budget, worth_going_on)
+            clock = Budget if until is None else partial(self._time_of_features, until)
+            if until is not None and features_beside and budget.is_limited and self.workers is None:
+                budget = self._with_time_to_learn(configuration, budget, until, clock)
+            outcome = self._run(configuration, budget, clock, worth_going_on)
         except OutOfTime as error:
             outcome = {"status": "out_of_time", "reason": str(error)}
         except _FailedElsewhere as error:
@@ -368,7 +379,13 @@ class Objective:
             learner.fit(sample, None, budget=budget, n_threads=self.n_jobs)
         return view, learner
 
-    def _run(self, configuration: Configuration, budget: Budget, worth_going_on: WorthGoingOn | None) -> dict[str, Any]:
+    def _run(
+        self,
+        configuration: Configuration,
+        budget: Budget,
+        clock: Callable[[], Budget],
+        worth_going_on: WorthGoingOn | None,
+    ) -> dict[str, Any]:
         spec = self.specs[configuration.model]
         view = spec.view_of(configuration.params)
         folds = list(range(len(self.cache.folds)))
@@ -379,7 +396,7 @@ class Objective:
             # What scores the first folds is spent when the others are fitted.
             scoring_s = self.scoring_s + (0.0 if learners else self._rescoring_s())
             in_time = budget.until_reserve(scoring_s) if budget.is_limited else budget
-            learners += self._fit_batch(configuration, batch, len(folds) - len(learners), in_time)
+            learners += self._fit_batch(configuration, batch, len(folds) - len(learners), in_time, clock)
             if worth_going_on is not None and len(learners) < len(folds):
                 scores, predictions = self._scores(view, learners)
                 if not worth_going_on(scores, predictions):
@@ -388,7 +405,16 @@ class Objective:
         self._share_rounds(learners)
         return self._collect(view, learners)
 
-    def _with_time_to_learn(self, configuration: Configuration, budget: Budget, beside: Budget) -> Budget:
+    def _time_of_features(self, until: Budget) -> Budget:
+        """What one fold may take, from now on, of the share of the view that is made and of what all trials have."""
+        if self.feature_s is None:
+            return Budget()
+        n_folds = len(self.cache.folds)
+        return Budget(max(min(self.feature_s * self._n_side_by_side(n_folds) / n_folds, until.left()), 0.0))
+
+    def _with_time_to_learn(
+        self, configuration: Configuration, budget: Budget, until: Budget, clock: Callable[[], Budget]
+    ) -> Budget:
         """Time for the trial, half of which is the learners' however long the features take.
 
         Those of the folds that run first are made to know it, the others are forecast.
@@ -396,10 +422,10 @@ class Objective:
         view, n_folds = self.specs[configuration.model].view_of(configuration.params), len(self.cache.folds)
         self._check_features(view)
         seconds, n_first = budget.left(), self._n_side_by_side(n_folds)
-        Parallel(n_jobs=n_first, prefer="threads")(delayed(self.cache.get)(fold, view) for fold in range(n_first))
+        Parallel(n_jobs=n_first, prefer="threads")(delayed(self.cache.get)(f, view, clock) for f in range(n_first))
         to_come = self._wall_s(self.cache.cost_s(view)) * (1.0 - n_first / n_folds)
         least = LEARNING_SHARE * seconds + to_come
-        return budget if budget.left() >= least else Budget(max(min(least, beside.left()), 0.0))
+        return budget if budget.left() >= least else Budget(max(min(least, until.left()), 0.0))
 
     def _check_features(self, view: str) -> None:
         """Raise OutOfTime if the view takes more than its share of the time."""
@@ -422,23 +448,34 @@ class Objective:
             return [folds]
         return [folds[:2], folds[2:]]
 
-    def _fit_batch(self, configuration: Configuration, batch: list[int], n_left: int, budget: Budget) -> list[Learner]:
+    def _fit_batch(
+        self,
+        configuration: Configuration,
+        batch: list[int],
+        n_left: int,
+        budget: Budget,
+        clock: Callable[[], Budget],
+    ) -> list[Learner]:
         if self.workers is not None:
             return self._fit_elsewhere(configuration, batch, n_left, budget)
         if len(self.cache.y) > MAX_PARALLEL_ROWS or len(batch) == 1:
             done = []
             for i, fold in enumerate(batch):
                 share = budget.share(1.0 / (n_left - i))
-                done.append(self._fit(configuration, fold, share, self.n_jobs))
+                done.append(self._fit(configuration, fold, share, self.n_jobs, clock))
             return done
         n_workers = self._n_side_by_side(len(batch))
         share, waves = _share_of_batch(budget, n_workers, len(batch), n_left)
         with one_blas_thread():
             if n_workers == 1:
-                return [self._fit(configuration, f, share.share(1 / (len(batch) - i)), 1) for i, f in enumerate(batch)]
+                shares = [1 / (len(batch) - i) for i in range(len(batch))]
+                return [
+                    self._fit(configuration, fold, share.share(part), 1, clock)
+                    for fold, part in zip(batch, shares, strict=True)
+                ]
             seconds = None if share.seconds is None else share.seconds / waves
             fitted = Parallel(n_jobs=n_workers, prefer="threads")(
-                delayed(self._fit)(configuration, fold, seconds, 1) for fold in batch
+                delayed(self._fit)(configuration, fold, seconds, 1, clock) for fold in batch
             )
         return list(fitted)
 

@@ -165,7 +165,8 @@ def run_search(
             configuration,
             number,
             budget=slot,
-            beside=open_budget if number > 1 else None,
+            until=open_budget if number > 0 else None,
+            features_beside=number > 1,
             started_s=started_s,
             worth_going_on=worth_going_on,
         )

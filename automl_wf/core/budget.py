@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from automl_wf.exceptions import OutOfTime
@@ -58,3 +61,20 @@ class Budget:
         """Raise OutOfTime, naming `what` was stopped, when nothing is left."""
         if self.is_over():
             raise OutOfTime(f"{what} was stopped: its share of the time budget ({self.seconds:.1f} s) was used up")
+
+    @contextmanager
+    def governing(self) -> Iterator[None]:
+        """Have `check_clock` ask this budget, in this thread and inside the block."""
+        token = _GOVERNING.set(self)
+        try:
+            yield
+        finally:
+            _GOVERNING.reset(token)
+
+
+_GOVERNING: ContextVar[Budget] = ContextVar("_GOVERNING", default=Budget())  # noqa: B039  (frozen)
+
+
+def check_clock(what: str) -> None:
+    """Raise OutOfTime where the budget that governs this thread is used up; transformers, which know none, ask here."""
+    _GOVERNING.get().check(what)

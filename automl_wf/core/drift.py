@@ -41,17 +41,22 @@ def numeric_edges(values: NDArray[Any], n_bins: int = 10) -> NDArray[np.float64]
         Two edges at least, not decreasing; both 0 if every value is missing.
     """
     numbers = _numbers(values)
-    numbers = numbers[~np.isnan(numbers)]
+    numbers = np.sort(numbers[~np.isnan(numbers)])
     if not numbers.size:
         return np.zeros(2)
-    distinct = np.unique(numbers)
-    quantiles = np.quantile(numbers, np.linspace(0.0, 1.0, n_bins + 1), method="inverted_cdf")
-    heavy = distinct if len(distinct) <= n_bins else np.unique(quantiles[1:][np.diff(quantiles) == 0])
-    between = distinct[:-1] / 2 + distinct[1:] / 2
-    beside = between[np.isin(distinct[:-1], heavy) | np.isin(distinct[1:], heavy)]
-    return np.sort(
-        np.concatenate([distinct[[0, -1]], np.setdiff1d(quantiles[1:-1], [*heavy, *distinct[[0, -1]]]), beside])
-    )
+    distinct = numbers[np.append(True, numbers[1:] != numbers[:-1])]
+    # Quantiles by their place among the distinct values: the first value that so large a share does not exceed.
+    places = np.ceil(np.linspace(0.0, 1.0, n_bins + 1) * len(numbers) - 1.0).astype(np.int64)
+    quantiles = np.searchsorted(distinct, numbers[np.maximum(places, 0)])
+    is_heavy = np.full(len(distinct), len(distinct) <= n_bins)
+    is_heavy[quantiles[1:][np.diff(quantiles) == 0]] = True
+    is_edge = np.zeros(len(distinct), dtype=bool)
+    is_edge[quantiles[1:-1]] = True
+    is_edge &= ~is_heavy
+    is_edge[[0, -1]] = False
+    beside = np.flatnonzero(is_heavy[:-1] | is_heavy[1:])
+    between = distinct[beside] / 2 + distinct[beside + 1] / 2
+    return np.sort(np.concatenate([distinct[[0, -1]], distinct[is_edge], between]))
 
 
 def top_levels(values: Sequence[str] | NDArray[np.object_], k: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from automl_wf.core.budget import Budget
 from automl_wf.core.table import Table
 
 Rows = NDArray[np.intp]
@@ -188,8 +189,11 @@ class FoldCache:
         self._kept, self._derived, self._whole, self._shared, self._locks = {}, {}, {}, {}, {}
         self._bytes, self._lock = 0.0, threading.Lock()
 
-    def get(self, fold: int, view: str) -> FoldData:
-        """The fold's matrices; thread-safe, each computed once."""
+    def get(self, fold: int, view: str, clock: Callable[[], Budget] = Budget) -> FoldData:
+        """The fold's matrices; thread-safe, each computed once.
+
+        Where they are still to be made, `clock` gives the time for it, and OutOfTime is raised when it is over.
+        """
         view = self._name_of[view]
         key = (view, fold)
         with self._lock:
@@ -198,12 +202,15 @@ class FoldCache:
             if key in self._kept:
                 return self._kept[key]
             start = time.perf_counter()
-            with self._one_thread():
-                data = self._compute(fold, view)
-            seconds = time.perf_counter() - start
+            try:
+                with self._one_thread(), clock().governing():
+                    data = self._compute(fold, view)
+            finally:
+                seconds = time.perf_counter() - start
+                with self._lock:
+                    self._seconds[view] = max(self._seconds.get(view, 0.0), seconds)
             size = data.X_train.nbytes + data.X_valid.nbytes
             with self._lock:
-                self._seconds[view] = max(self._seconds.get(view, 0.0), seconds)
                 self._spent[key] = seconds
                 if self._bytes + size <= self._memory_limit:
                     self._bytes += size

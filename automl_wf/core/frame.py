@@ -70,7 +70,7 @@ def learn_schema(X: Any, overrides: Mapping[Any, str] | None = None) -> tuple[Sc
     frame, layout = _as_frame(X)
     given = _check_overrides(frame.columns, overrides)
     findings: list[Finding] = []
-    raw = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    raw = [series for _, series in frame.items()]
     read_as_text = any(kinds.spells_decimals(s) for s in raw) if layout == "frame" else False
     columns, cells, levels = [], [], {}
     infinite: list[str] = []
@@ -449,13 +449,15 @@ def _read_distinct(series: pd.Series, read: Callable[[list[Any]], NDArray[Any]],
 
 def _describe(name: str, position: int, input_name: str, series: pd.Series, guess: kinds.Guess, cells: Cells) -> Column:
     low = high = None
+    n_unique = 0
     if isinstance(cells, Strings):
         n_missing, n_unique = int((cells.levels == "")[cells.codes].sum()), int((cells.levels != "").sum())
     else:
         known = cells[~np.isnan(cells)] if cells.dtype.kind == "f" else cells[cells != coerce.MISSING_TIME]
-        n_missing, n_unique = len(cells) - len(known), len(pd.unique(known))
+        known.sort()
+        n_missing = len(cells) - len(known)
         if len(known):
-            low, high = float(known.min()), float(known.max())
+            n_unique, low, high = 1 + int(np.count_nonzero(known[1:] != known[:-1])), float(known[0]), float(known[-1])
     return Column(
         name=name,
         position=position,

@@ -256,9 +256,9 @@ def _has_leading_zero(digits: str) -> bool:
 
 def _holds_compact_dates(series: pd.Series) -> bool:
     """Whether all numbers of a column are dates like 20240131; most columns are told by their first numbers."""
-    for part in (series.iloc[:50], series):
-        values = part.to_numpy(dtype=np.float64, na_value=np.nan)
-        values = values[~np.isnan(values)]
+    cells = series.to_numpy(dtype=np.float64, na_value=np.nan)
+    for part in (cells[:50], cells):
+        values = part[~np.isnan(part)]
         if len(values) and not (values.min() >= _FIRST_COMPACT and values.max() <= _LAST_COMPACT):
             return False
     distinct = pd.unique(values)

@@ -19,6 +19,8 @@ from automl_wf.core.table import Cells, Strings, Table
 MAX_SORTED = 2_000
 #: Repeating for integer weights may not make a table longer than this factor.
 MAX_REPEATS = 10
+#: Columns that rows are first put in order by; where some rows are equal in them, by so many times as many.
+_FIRST_KEYS = 8
 #: Equal rows are taken for copies of one row if at most this share of those with equal cells differ in their targets.
 MAX_DISAGREEMENT = 0.1
 
@@ -111,7 +113,7 @@ def _canonical(
     """Order of the rows by content, and a code per distinct row if some are copies."""
     cells = [_sortable(c) for c in table.cells]
     keys = [y, *cells, *(k for k in (group, weight) if k is not None)]
-    order = np.lexsort(keys[::-1]).astype(np.intp)
+    order = _in_order(keys)
     if group is not None:
         return order, None
     copies = _codes([y[order], *(c[order] for c in cells)])
@@ -119,6 +121,16 @@ def _canonical(
     if n_distinct == len(copies) or n_distinct * MAX_REPEATS < len(copies) or _disagree(cells, order, copies):
         return order, None
     return order, copies
+
+
+def _in_order(keys: list[NDArray[Any]]) -> NDArray[np.intp]:
+    """Order of the rows by the first key, among equals by the second, and so on; the first few mostly decide."""
+    n_keys = _FIRST_KEYS
+    while True:
+        order = np.lexsort(keys[:n_keys][::-1]).astype(np.intp)
+        if n_keys >= len(keys) or int(_codes([key[order] for key in keys[:n_keys]])[-1]) == len(order) - 1:
+            return order
+        n_keys *= _FIRST_KEYS
 
 
 def _sortable(cells: Cells) -> NDArray[Any]:

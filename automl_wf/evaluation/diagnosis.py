@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from automl_wf.core.findings import Finding
 from automl_wf.core.metrics import Floats
 from automl_wf.core.number_format import number
 from automl_wf.core.schema import Column
-from automl_wf.core.table import Table, stack
+from automl_wf.core.table import stack
 from automl_wf.evaluation import slices as slices_of
 from automl_wf.evaluation.groups import Groups, measure_groups
 from automl_wf.evaluation.held_out import MEASURED, NO_TIME, HeldOut, Predict
@@ -167,23 +168,24 @@ def _rows_in_memory(held_out: HeldOut, scenarios: Scenarios) -> int:
 
 
 def _affordable_rows(held_out: HeldOut, scenarios: Scenarios, most: int, budget: Budget) -> int:
-    """How many held-out rows can be asked about in the time left, once per scenario, judged by two calls."""
+    """How many held-out rows can be asked about in the time left, once per scenario, judged by three calls."""
     if not budget.is_limited:
         return most
     number, rows = max(enumerate(held_out.sample(most, 0)), key=lambda entry: len(entry[1]))
     if budget.is_over():
         return 0
     predict = held_out.predictors[number]
-    each_call, all_rows = (_seconds(predict, scenarios.table.take(some)) for some in (rows[:2], rows))
+    each_fold = _seconds(lambda: scenarios.tables(rows[:2], number))
+    each_call, all_rows = (_seconds(partial(predict, scenarios.table.take(some))) for some in (rows[:2], rows))
     each_row = max(all_rows - each_call, 0.1 * all_rows) / len(rows) * (len(scenarios.wanted) + 2)
     # A third is for the learning curve, which comes last.
-    left = 0.67 * budget.left() - each_call * len(held_out.predictors)
+    left = 0.67 * budget.left() - (each_fold + each_call) * len(held_out.predictors)
     return max(min(most, int(left / max(each_row, 1e-12))), 0)
 
 
-def _seconds(predict: Predict, table: Table) -> float:
+def _seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
-    predict(table)
+    call()
     return time.perf_counter() - start
 
 

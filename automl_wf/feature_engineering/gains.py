@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from automl_wf.core.budget import check_clock
 from automl_wf.feature_engineering.base import Numbers
 
 _ROUNDS = 30
@@ -18,7 +19,7 @@ def draw_rows(n_rows: int, most: int, seed: int) -> NDArray[np.intp]:
 
 
 def gains_of(X: Numbers, targets: Numbers, weights: Numbers, seed: int) -> Numbers:
-    """Total gain of each column in a small gradient boosting, summed over the targets."""
+    """Total gain of each column in a small gradient boosting, summed over the targets; asks the clock every round."""
     from lightgbm import Dataset, train
 
     total = np.zeros(X.shape[1])
@@ -41,8 +42,13 @@ def gains_of(X: Numbers, targets: Numbers, weights: Numbers, seed: int) -> Numbe
         deviation = float(target.std())
         if deviation > 0:
             data = Dataset(X, label=(target - target.mean()) / deviation, weight=weights, params=options)
-            total += train(options, data, num_boost_round=_ROUNDS).feature_importance("gain")
+            rounds = train(options, data, num_boost_round=_ROUNDS, callbacks=[_asks_the_clock])
+            total += rounds.feature_importance("gain")
     return total
+
+
+def _asks_the_clock(of_lightgbm: object) -> None:
+    check_clock("Judging features")
 
 
 def largest(gains: Numbers, most: int) -> NDArray[np.intp]:

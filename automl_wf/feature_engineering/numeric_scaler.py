@@ -143,7 +143,7 @@ def _learn_column(values: Numbers, share: float, tail: float, max_skewness: floa
     if not len(values):
         return _Scaling(0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
     values = np.clip(values, -_LARGEST, _LARGEST)
-    low, fill, high = (float(q) for q in np.quantile(values, [tail, 0.5, 1 - tail]))
+    low, fill, high = _quantiles(values, (tail, 0.5, 1 - tail))
     lower, upper = low - (high - low), high + (high - low)
     if low == high:
         lower, upper = float(values.min()), float(values.max())
@@ -157,6 +157,16 @@ def _learn_column(values: Numbers, share: float, tail: float, max_skewness: floa
     center = (1 - share) * float(values.mean()) + share * float(filled[0])
     variance = (1 - share) * float(np.square(values - center).mean()) + share * (float(filled[0]) - center) ** 2
     return _Scaling(fill, lower, upper, unit, center, float(np.sqrt(variance)))
+
+
+def _quantiles(values: Numbers, at: Sequence[float]) -> list[float]:
+    """Quantiles on straight lines between neighbours, as `numpy.quantile` has them: sorting is faster for few rows."""
+    ordered = np.sort(values)
+    places = np.asarray(at) * (len(ordered) - 1)
+    below = places.astype(np.int64)
+    low, high = ordered[below], ordered[np.minimum(below + 1, len(ordered) - 1)]
+    found: list[float] = (low + (high - low) * (places - below)).tolist()
+    return found
 
 
 def _is_constant(values: Numbers) -> bool:

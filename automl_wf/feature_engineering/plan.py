@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils import gen_batches
 
+from automl_wf.core.budget import check_clock
 from automl_wf.core.schema import Column, ColumnKind, Edge, Schema
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
@@ -280,10 +281,14 @@ class Recipe:
         X : ndarray of shape (n_rows, n_features)
         """
         known: Shared = {} if shared is None else shared
-        steps = [known[id(s)][0] if id(s) in known else s.fit(table, y, weight, seed) for s in self.steps]
+        steps = []
+        for step in self.steps:
+            check_clock(f"Making features of view {self.name!r}")
+            steps.append(known[id(step)][0] if id(step) in known else step.fit(table, y, weight, seed))
         view = self._fitted(steps)
         X = view.empty(table.n_rows)
         for unfitted, (step, out) in zip(self.steps, view.outputs(X), strict=True):
+            check_clock(f"Making features of view {self.name!r}")
             if id(unfitted) in known:
                 out[:] = known[id(unfitted)][1]
                 continue

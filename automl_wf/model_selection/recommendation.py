@@ -322,8 +322,10 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
     if spec.name not in _BOOSTERS:
         return _with_chosen_features(spec, portfolio, profile)
     is_engineered = any(params.get(VIEW) == "engineered" for params in portfolio)
-    if is_engineered and profile.n_rows < _MANY_ROWS and profile.n_classes <= _FEW_CLASSES:
-        # Few rows cannot show a tree what a quotient or a difference says at once; many classes make such views slow.
+    is_narrow = profile.n_columns < WIDE and profile.n_classes <= _FEW_CLASSES
+    if is_engineered and profile.n_rows < _MANY_ROWS and is_narrow:
+        # Few rows cannot show a tree what a quotient or a difference says at once; many classes or columns make such
+        # views slow.
         portfolio = ({**portfolio[0], VIEW: "engineered"}, *portfolio[1:])
     if profile.n_rows >= _MANY_ROWS:
         portfolio = _for_many_rows(_with_words(spec, portfolio, profile), profile)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
-from automl_wf.core.budget import Budget
+from automl_wf.core.budget import Budget, check_clock
 
 
 def run(objective: Objective, *, seconds: float | None = None, model: str = "guess", **params: Any) -> Trial:
@@ -84,9 +84,32 @@ def test_features_leave_half_of_its_time_to_a_trial_where_there_is_time_beside_i
     objective.cache.recipes["plain"] = Slow()
     configuration = Configuration("guess", {"error": 1.0}, "portfolio")
     more = None if beside is None else Budget(beside)
-    trial = objective(configuration, 2, budget=Budget(0.4), beside=more)
+    trial = objective(configuration, 2, budget=Budget(0.4), until=more, features_beside=True)
     assert trial.status == status
     assert trial.feature_time_s >= 0.5
+
+
+@pytest.mark.parametrize(("feature_s", "until", "status"), [(1.0, 60.0, "out_of_time"), (60.0, 60.0, "ok")])
+def test_a_view_is_stopped_at_its_share_of_the_time(
+    objective_of: Any, stubs: Any, feature_s: float, until: float, status: str
+) -> None:
+    class Slow(stubs.PlainView):  # type: ignore[misc]
+        def fit_transform(self, *given: Any, **named: Any) -> Any:
+            time.sleep(0.4)
+            check_clock("Making features")
+            return super().fit_transform(*given, **named)
+
+    objective = objective_of()
+    objective.cache.recipes["plain"], objective.feature_s = Slow(), feature_s
+    configuration = Configuration("guess", {"error": 1.0}, "portfolio")
+    trial = objective(configuration, 1, budget=Budget(30.0), until=Budget(until))
+    assert trial.status == status
+    if status != "ok":
+        assert trial.reason.startswith("Making features was stopped: its share of the time budget (0.3 s)")
+        # What is known to take longer is not begun again.
+        again = objective(configuration, 2, budget=Budget(30.0), until=Budget(until))
+        assert again.reason.startswith("the features of view 'plain' would take 1.")
+        assert again.fit_time_s < 0.3
 
 
 def test_a_hopeless_configuration_is_pruned_after_two_folds(objective_of: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from automl_wf.core import budget as module
-from automl_wf.core.budget import Budget
+from automl_wf.core.budget import Budget, check_clock
 from automl_wf.exceptions import OutOfTime
 
 
@@ -61,3 +62,18 @@ def test_calls_that_fit_into_what_is_left(clock: Clock) -> None:
     clock.now = 120.0
     assert budget.calls(2.0) == 0
     assert Budget().calls(2.0) is None
+
+
+def test_what_knows_no_budget_asks_the_one_that_governs_its_thread(clock: Clock) -> None:
+    check_clock("a step")
+    with Budget(10.0, started_at=100.0).governing():
+        clock.now = 109.0
+        check_clock("a step")
+        with ThreadPoolExecutor(1) as other:
+            other.submit(check_clock, "a step of another thread").result()
+        clock.now = 111.0
+        with Budget().governing():
+            check_clock("a step without a limit")
+        with pytest.raises(OutOfTime, match="a step was stopped"):
+            check_clock("a step")
+    check_clock("a step")

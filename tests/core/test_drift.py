@@ -123,3 +123,16 @@ def test_a_window_keeps_what_it_was_given_unchanged() -> None:
     window.add({"a": counts})
     assert counts.tolist() == [1, 1]
     assert window.total()["a"].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_edges_are_quantiles_but_for_heavy_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, n_bins = np.round(rng.normal(size=rng.integers(1, 200)), int(rng.integers(0, 3))), int(rng.integers(1, 13))
+    edges, distinct = drift.numeric_edges(values, n_bins), np.unique(values)
+    quantiles = np.quantile(values, np.linspace(0.0, 1.0, n_bins + 1), method="inverted_cdf")
+    heavy = distinct if len(distinct) <= n_bins else np.unique(quantiles[1:][np.diff(quantiles) == 0])
+    beside = np.isin(distinct[:-1], heavy) | np.isin(distinct[1:], heavy)
+    between = ((distinct[:-1] + distinct[1:]) / 2)[beside]
+    light = set(quantiles[1:-1]) - set(heavy) - {distinct[0], distinct[-1]}
+    assert edges.tolist() == sorted([distinct[0], *light, *between, distinct[-1]])

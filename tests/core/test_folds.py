@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 from automl_wf.core import folds
+from automl_wf.core.budget import Budget, check_clock
 from automl_wf.core.folds import FoldCache, Folds
 from automl_wf.core.frame import learn_schema
+from automl_wf.exceptions import OutOfTime
 
 
 def rows(*positions: int) -> np.ndarray:
@@ -172,3 +176,19 @@ def test_the_cost_of_a_view_of_many_rows_is_judged_by_a_part_of_them(monkeypatch
     monkeypatch.setattr(cache, "_seconds_on", lambda view, rows: next(seconds))
     # 1 s for a fortieth and 3 s for a tenth of the rows: 3 + 9 · 2 / 0.75 s for all of each fold's.
     assert cache.cost_s("a") == 2 * 27.0
+
+
+def test_features_end_with_their_time_and_it_is_known_then_that_they_take_longer() -> None:
+    class Slow(CountingRecipe):
+        def fit_transform(self, *given: Any, **named: Any) -> Any:
+            time.sleep(0.05)
+            check_clock("Making features")
+            return super().fit_transform(*given, **named)
+
+    cache = make_cache({"a": Slow()})
+    with pytest.raises(OutOfTime, match="Making features was stopped"):
+        cache.get(0, "a", partial(Budget, 0.01))
+    assert cache.cost_s("a") >= 0.1
+    cache.get(0, "a", partial(Budget, 30.0))
+    # Features that are there take no time.
+    cache.get(0, "a", partial(Budget, 0.0))

@@ -11,6 +11,7 @@ import pytest
 from automl_wf import WorkflowClassifier
 from automl_wf.core.frame import learn_schema
 from automl_wf.core.table import Table
+from automl_wf.data_preparation import cleaning
 from automl_wf.data_preparation.cleaning import MAX_SORTED, Rows, arrange_rows
 
 
@@ -112,3 +113,12 @@ def test_a_table_of_few_possible_rows_is_learnt() -> None:
     X = pd.DataFrame({"a": rng.choice(list("uvw"), 400), "b": rng.choice(list("pq"), 400)})
     y = rng.random(400) < 0.15 + 0.5 * (X["a"] == "u") + 0.25 * (X["b"] == "p")
     assert _fit(X, y).best_score_ > 0.7
+
+
+@pytest.mark.parametrize("n_columns", [3, 30, 200])
+@pytest.mark.parametrize("n_values", [1, 2, 40])
+def test_the_order_is_that_of_all_columns_however_many_are_equal(n_columns: int, n_values: int) -> None:
+    rng = np.random.default_rng(n_columns)
+    keys = list(rng.integers(0, n_values, size=(n_columns, 300)).astype(float))
+    keys[-1] = rng.permutation(300).astype(float)
+    assert cleaning._in_order(keys).tolist() == np.lexsort(keys[::-1]).tolist()

@@ -170,6 +170,7 @@ def test_few_rows_of_few_classes_begin_with_arithmetic() -> None:
 
     assert first_view(n_rows=300) == "engineered"
     assert first_view(n_rows=300, task=Task.MULTICLASS, n_classes=30) is None
+    assert first_view(n_rows=300, n_columns=500) is None
     assert first_view(n_rows=50_000) != "engineered"
 
 
