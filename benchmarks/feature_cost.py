@@ -106,7 +106,9 @@ def measure(name: str, folder: Path | None, budget: float, memory: str, every: b
     """
     from automl_wf import ModelDevelopmentWorkflow
     from automl_wf.bayesian_hpo.objective import FEATURE_SHARE, Objective
+    from automl_wf.core.search_space import Categorical
     from automl_wf.exceptions import OutOfTime
+    from automl_wf.model_selection.base import VIEW
 
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
@@ -120,6 +122,9 @@ def measure(name: str, folder: Path | None, budget: float, memory: str, every: b
     problem, features, cache = engineered.problem, engineered.features, engineered.cache
     shortlist = workflow._shortlist(engineered)
     used = {shortlist.specs[model].view_of(params) for model, params in shortlist.configurations}
+    # What is asked for after the portfolio may look through other views.
+    asked = [spec.space.get(VIEW) for spec in shortlist.specs.values()]
+    used.update(view for dimension in asked if isinstance(dimension, Categorical) for view in dimension.choices)
     distinct = [view for view in VIEWS if view in used and view in features.distinct_views]
     feature_s = None if every else FEATURE_SHARE * budget
     objective = Objective(
