@@ -105,7 +105,7 @@ def measure(name: str, split: tables.Split, budget: float, seed: int) -> dict[st
             system.fit()
             facts["fit_time_s"] = time.perf_counter() - started_at
             facts["score"] = split.score(system)
-            facts |= _speed(system, split.X_test)
+            facts |= {**system.facts(), **_speed(system, split.X_test)}
         except NotSupported as error:
             facts["failure"] = f"not supported: {error}"
         except Exception as error:  # a peer's failure is a result

@@ -61,6 +61,10 @@ class System(ABC):
     def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
         """Probabilities of shape (n_rows, n_classes), in the order of `classes_`."""
 
+    def facts(self) -> dict[str, Any]:
+        """What else is to be recorded of the fit, in plain JSON types."""
+        return {}
+
     #: Classes, in the order of the columns of `predict_proba`.
     classes_: Any = ()
 

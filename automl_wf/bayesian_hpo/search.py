@@ -31,9 +31,6 @@ KEPT = CANDIDATES
 #: A single trial may take at most this share of the time left, or what finished trials usually took, if that is more:
 #: slots that only shrink would be too short for anything in the end. The first one, a linear model, gets less.
 SLOT, FIRST_SLOT = 0.35, 0.1
-#: Boosting that was cut short before its rounds came to this total step is followed by boosting with a learning rate
-#: that would have reached it, up to the fastest one.
-TOTAL_STEP, FASTEST_RATE = 20.0, 0.15
 #: A trial behind the best one is blended with so many of the best after its first folds, unless scoring the blends
 #: takes more than this share of its time.
 BLENDED, BLENDING_SHARE = 5, 0.05
@@ -138,7 +135,6 @@ def run_search(
         if number >= limit:
             record.ended, record.is_over = f"all {limit} configurations were tried", True
             break
-        configuration = _paced(configuration, record, objective.specs)
         done = known.pop(configuration.name, None)
         if done is not None:
             trial = objective.resume(done, number, started_s=time.perf_counter() - start)
@@ -156,9 +152,8 @@ def run_search(
         # The baseline is never refused: there must always be something that predicts.
         slot = Budget() if number == 0 else _slot(open_budget, number, objective.scoring_s, _usual_seconds(record))
         started_s, worth_going_on = time.perf_counter() - start, _forgiving(record, objective, slot)
-        upcoming = _upcoming(
-            objective, configuration, portfolio[number + 1 : min(n_portfolio, limit)], record, known, budget
-        )
+        following = portfolio[number + 1 : min(n_portfolio, limit)]
+        upcoming = _upcoming(objective, configuration, following, known, budget)
         if upcoming and (number > 0 or not budget.is_limited):
             objective.fit_ahead(upcoming, budget=slot, worth_going_on=worth_going_on)
         trial = objective(
@@ -183,7 +178,6 @@ def _upcoming(
     objective: Objective,
     configuration: Configuration,
     following: Sequence[Configuration],
-    record: SearchRecord,
     known: Mapping[str, Trial],
     budget: Budget,
 ) -> list[Configuration]:
@@ -194,8 +188,7 @@ def _upcoming(
     n_ahead = objective.n_ahead(is_limited=budget.is_limited)
     if n_ahead == 0 or objective.is_ahead(configuration):
         return []
-    paced = [configuration, *(_paced(c, record, objective.specs) for c in following)]
-    return [c for c in paced if c.name not in known][:n_ahead]
+    return [c for c in (configuration, *following) if c.name not in known][:n_ahead]
 
 
 def _write(journal: Journal | None, trial: Trial, record: SearchRecord) -> None:
@@ -280,28 +273,6 @@ def _slot(budget: Budget, number: int, scoring_s: float, usual_s: float) -> Budg
         return budget
     share = SLOT if number > 1 else FIRST_SLOT
     return budget.share(min(max(share, max(2.0 * scoring_s, usual_s) / max(budget.left(), 1e-9)), 1.0))
-
-
-def _paced(configuration: Configuration, record: SearchRecord, specs: Mapping[str, ModelSpec]) -> Configuration:
-    """The configuration, its learning rate raised to what boosting that was cut short should have had."""
-    rate = _learning_rate(configuration, specs)
-    wanted = [
-        TOTAL_STEP / t.n_rounds
-        for t in record.trials
-        if t.is_cut_short and t.n_rounds and t.n_rounds * _learning_rate(t.configuration, specs) < TOTAL_STEP
-    ]
-    floor = min(max(wanted, default=0.0), FASTEST_RATE)
-    if not 0.0 < rate < floor:
-        return configuration
-    return replace(configuration, params={**configuration.params, "learning_rate": floor})
-
-
-def _learning_rate(configuration: Configuration, specs: Mapping[str, ModelSpec]) -> float:
-    """Learning rate of boosting; 0 for every other model, whose rate means another thing."""
-    spec = specs.get(configuration.model)
-    if spec is None or spec.family != "tree_based" or "learning_rate" not in spec.space:
-        return 0.0
-    return float(configuration.params.get("learning_rate", 0.0))
 
 
 def _usual_seconds(record: SearchRecord) -> float:

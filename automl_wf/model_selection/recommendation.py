@@ -245,7 +245,8 @@ def portfolio_order(
     """All configurations in the order in which they are tried.
 
     The baseline is first and a linear model second, so that something that predicts is there at once; then the models'
-    configurations take turns, better suited models earlier, LightGBM's more densely.
+    configurations take turns, better suited models earlier, LightGBM's more densely. Forests wait for all others
+    unless there are many classes, each of which costs boosting a tree in every round.
 
     Parameters
     ----------
@@ -264,18 +265,19 @@ def portfolio_order(
         Model and hyper-parameters.
     """
     first_linear = next((r.name for r in recommendations if r.name in _LINEAR), None)
-    placed: list[tuple[float, int, str, Mapping[str, Any]]] = []
+    placed: list[tuple[bool, float, int, str, Mapping[str, Any]]] = []
     for entry in recommendations:
+        waits = entry.name in _FORESTS and profile.n_classes <= _FEW_CLASSES
         for i, params in enumerate(entry.configurations):
             place = entry.rank + i * _stride(entry.name, profile)
             if i == 0 and entry.name in ("dummy", first_linear):
                 place = -1.0 if entry.name == "dummy" else 0.0
-            placed.append((place, entry.rank, entry.name, params))
-    placed.sort(key=lambda item: item[:2])
+            placed.append((waits, place, entry.rank, entry.name, params))
+    placed.sort(key=lambda item: item[:3])
     most = 1 + max_configurations(profile.n_rows)
     if preset == "fast":
         most = min(most, 1 + _FAST_CONFIGURATIONS)
-    return tuple((name, params) for _, _, name, params in placed[: most if limit is None else max(limit, 1)])
+    return tuple((name, params) for *_, name, params in placed[: most if limit is None else max(limit, 1)])
 
 
 def _stride(name: str, profile: DataProfile) -> float:

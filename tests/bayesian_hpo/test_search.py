@@ -14,10 +14,7 @@ from automl_wf.bayesian_hpo import search
 from automl_wf.bayesian_hpo.objective import Configuration, Trial
 from automl_wf.bayesian_hpo.search import SearchRecord, SearchRules, run_search
 from automl_wf.core.budget import Budget
-from automl_wf.core.search_space import Float
 from automl_wf.core.spread import Outcome, Workers, _outcome
-from automl_wf.core.tasks import Task
-from automl_wf.model_selection.base import Learner, ModelSpec
 
 BASELINE = Configuration("mean", {}, "baseline")
 GUESSES = [Configuration("guess", {"error": e}, "portfolio") for e in (2.5, 2.0, 1.5)]
@@ -190,29 +187,6 @@ def test_a_slot_is_no_shorter_than_what_a_trial_usually_takes() -> None:
     assert of_ten == pytest.approx([3.5, 6.0, 10.0], rel=0.01)
     assert search._slot(Budget(10.0), 1, 0.0, 0.0).seconds == pytest.approx(1.0, rel=0.01)
     assert search._slot(Budget(), 5, 0.0, 6.0).seconds is None
-
-
-def test_boosting_that_was_cut_short_early_is_followed_by_faster_boosting() -> None:
-    space = {"learning_rate": Float(0.01, 0.1)}
-    specs = {
-        name: ModelSpec(name, family, frozenset({Task.REGRESSION}), "tree", Learner, space, ({},), (), (), ())
-        for name, family in (("boosting", "tree_based"), ("net", "neural_networks"))
-    }
-
-    def paced(model: str, rate: float, *trials: Trial) -> float:
-        configuration = Configuration(model, {"learning_rate": rate}, "portfolio")
-        return search._paced(configuration, SearchRecord(list(trials)), specs).params["learning_rate"]
-
-    def cut(rate: float, n_rounds: int, *, is_cut_short: bool = True) -> Trial:
-        done = Configuration("boosting", {"learning_rate": rate}, "portfolio")
-        return Trial(1, done, "ok", n_rounds=n_rounds, is_cut_short=is_cut_short)
-
-    assert paced("boosting", 0.05, cut(0.05, 200)) == pytest.approx(0.1)
-    assert paced("boosting", 0.12, cut(0.05, 200)) == 0.12
-    assert paced("boosting", 0.05, cut(0.05, 10)) == search.FASTEST_RATE
-    assert paced("boosting", 0.05, cut(0.05, 600)) == 0.05
-    assert paced("boosting", 0.05, cut(0.05, 200, is_cut_short=False)) == 0.05
-    assert paced("net", 0.05, cut(0.05, 200)) == 0.05
 
 
 class Elsewhere(Workers):

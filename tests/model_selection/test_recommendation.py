@@ -91,8 +91,7 @@ def test_order_begins_with_the_baseline_a_line_and_small_extra_trees_boosting() 
     assert [name for name, _ in order[:3]] == ["dummy", "logistic_regression", "lightgbm"]
     first = order[2][1]
     assert (first["extra_trees"], first["num_leaves"], first["learning_rate"]) == (True, 5, 0.05)
-    early = {name for name, _ in order[:10]}
-    assert {"extra_trees", "mlp"} <= early
+    assert "mlp" in {name for name, _ in order[:10]}
     assert sum(name == "lightgbm" for name, _ in order[:10]) >= 3
     assert len({repr(entry) for entry in order}) == len(order)
 
@@ -235,8 +234,29 @@ def test_many_rows_try_two_kinds_of_boosting_before_anything_slower() -> None:
         taking_part = [spec for spec in models_for(profile.task) if spec.name not in ("catboost", "xgboost")]
         return [name for name, _ in portfolio_order(recommend(profile, taking_part), profile)[2:5]]
 
-    assert first(4_999) == ["lightgbm", "extra_trees", "lightgbm"]
+    assert first(4_999) == ["lightgbm", "lightgbm", "mlp"]
     assert first(5_000) == ["lightgbm", "lightgbm", "mlp"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "is_last"),
+    [
+        ({}, True),
+        ({"n_classes": 10, "task": Task.MULTICLASS}, True),
+        ({"n_classes": 11, "task": Task.MULTICLASS}, False),
+        ({"n_classes": 1, "task": Task.RANKING}, True),
+    ],
+)
+def test_forests_wait_for_all_others_but_where_boosting_grows_a_tree_for_each_of_many_classes(
+    facts: dict[str, Any], is_last: bool
+) -> None:
+    profile = replace(PROFILE, n_rows=2_000, **facts)
+    entries = recommend(profile, models_for(profile.task))
+    order = [name for name, _ in portfolio_order(entries, profile, limit=1_000)]
+    forests = [i for i, name in enumerate(order) if name in ("extra_trees", "random_forest")]
+    assert forests
+    assert (forests == list(range(len(order) - len(forests), len(order)))) is is_last
+    assert is_last or forests[0] <= 4
 
 
 def test_networks_learn_faster_on_many_rows_up_to_a_rate() -> None:
