@@ -77,7 +77,7 @@ from automl_wf.forecasts import (
     search_rows,
 )
 from automl_wf.interpretation import Explained, Interpretation, interpret
-from automl_wf.model_selection import DataProfile, Shortlist, shortlist_models
+from automl_wf.model_selection import DataProfile, Shortlist, search_patience, shortlist_models
 from automl_wf.model_selection.graph import graph_bytes
 from automl_wf.model_selection.target_transform import symmetrising
 from automl_wf.problem_definition import Problem, define_problem, read_target
@@ -401,7 +401,12 @@ class WorkflowStages:
                 problem.scoring,
                 shortlist.specs,
                 portfolio,
-                SearchRules(None if listed else n_iter, len(portfolio) if listed else MAX_TRIALS, asks=asks),
+                SearchRules(
+                    n_iter=None if listed else n_iter,
+                    max_trials=len(portfolio) if listed else MAX_TRIALS,
+                    asks=asks,
+                    patience=search_patience(shortlist.profile),
+                ),
                 budget=self._search_budget(cache),
                 seed=self.seed,
                 n_jobs=self.n_jobs,

@@ -24,8 +24,6 @@ from automl_wf.model_selection.ensemble import CANDIDATES
 SMALL = 2_000
 #: With `n_iter`, at most this share is taken from the portfolio.
 PORTFOLIO_SHARE = 0.6
-#: Asked trials in a row without a better one after which the search has converged.
-PATIENCE = 12
 #: Fitted models are kept for this many of the best trials: those that may become candidates for the blend.
 KEPT = CANDIDATES
 #: A single trial may take at most this share of the time left, or what finished trials usually took, if that is more:
@@ -50,11 +48,14 @@ class SearchRules:
         Most configurations that rows of this number can tell apart.
     asks : bool
         Whether Bayesian optimisation follows the portfolio.
+    patience : int, default=12
+        Asked trials in a row without a better one after which the search has converged.
     """
 
     n_iter: int | None
     max_trials: int
     asks: bool
+    patience: int = 12
 
     def of_portfolio(self, portfolio: Sequence[Configuration]) -> Sequence[Configuration]:
         """The configurations of the portfolio that are tried before any is asked for."""
@@ -213,7 +214,7 @@ def _configurations(
         return
     tuners = _Tuners(objective, seed)
     stalled = 0
-    while rules.n_iter is not None or stalled < PATIENCE:
+    while rules.n_iter is not None or stalled < rules.patience:
         best = record.best
         configuration = tuners.ask(record)
         if configuration is None:

@@ -20,11 +20,12 @@ from automl_wf.model_selection.recommendation import (
     Recommendation,
     portfolio_order,
     recommend,
+    search_patience,
 )
 from automl_wf.model_selection.sampling import check_sampling
 from automl_wf.model_selection.target_transform import NONE, check_transform
 
-__all__ = ["DataProfile", "ModelSpec", "Shortlist", "shortlist_models"]
+__all__ = ["DataProfile", "ModelSpec", "Shortlist", "search_patience", "shortlist_models"]
 
 #: What the hyper-parameter `view` may be; a table that lacks one has the model's usual one in its place.
 VIEWS = ("tree", "target", "engineered", "dense", "piecewise", *SELECTED_VIEWS)

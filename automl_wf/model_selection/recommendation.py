@@ -25,6 +25,7 @@ _FEW_ROWS, _MANY_ROWS, _FEW_CLASSES = 2_000, 5_000, 10
 _VERY_MANY_ROWS = 100_000
 #: Rows and configurations: more would overfit the validation rows (AutoGluon's patience table).
 _ROWS, _CONFIGURATIONS = (100, 500, 2500, 10_000, 100_000), (4, 8, 15, 40, 100)
+_PATIENCE = (3, 12)
 #: Places between a model's configurations in the order of trials; for LightGBM on few rows, and on many, where its
 #: second configuration lowers the error of a blend more than any other model does.
 _STRIDE, _LIGHTGBM_STRIDES = 5.0, (1.5, 0.9)
@@ -76,6 +77,17 @@ class DataProfile:
     seconds: float | None = None
     rounds: float | None = None
     target_transforms: tuple[str, ...] = ()
+
+    @property
+    def effective_rows(self) -> int:
+        """Rows that tell models apart: of two classes, with a share p of the rarer one, 4 p (1 - p) of all.
+
+        So many rows of a balanced task know the mean difference of the classes as well as these do.
+        """
+        if self.task is not Task.BINARY:
+            return self.n_rows
+        share = self.smallest_class / max(self.n_rows, 1)
+        return round(4.0 * share * (1.0 - share) * self.n_rows)
 
 
 @dataclass(frozen=True)
@@ -291,6 +303,24 @@ def max_configurations(n_rows: int) -> int:
     """
     log = np.interp(np.log(max(n_rows, 1)), np.log(_ROWS), np.log(_CONFIGURATIONS))
     return int(np.floor(np.exp(log) + 1e-9))
+
+
+def search_patience(profile: DataProfile) -> int:
+    """Asked configurations without a better one after which a search ends: the fewer, the less the rows can tell.
+
+    What wins after many of them on few rows, or few of the rarer class, has been lucky on these rows.
+
+    Parameters
+    ----------
+    profile : DataProfile
+        Facts about the data.
+
+    Returns
+    -------
+    int
+        A third of the configurations that the effective rows can tell apart, 3 to 12.
+    """
+    return int(np.clip(max_configurations(profile.effective_rows) // 3, *_PATIENCE))
 
 
 def _is_interpretable(spec: ModelSpec) -> bool:

@@ -68,12 +68,9 @@ def test_a_short_portfolio_leaves_more_to_ask(objective_of: Any) -> None:
     assert sources(record) == ["baseline"] + ["portfolio"] * 3 + ["asked"] * 6
 
 
-def test_the_search_converges_after_twelve_asked_trials_without_a_better_one(
-    objective_of: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(search, "PATIENCE", 3)
+def test_the_search_converges_after_asked_trials_without_a_better_one(objective_of: Any) -> None:
     best = Configuration("guess", {"error": 0.0}, "portfolio")
-    record = run(objective_of(), [BASELINE, best], SearchRules(None, 99, asks=True))
+    record = run(objective_of(), [BASELINE, best], SearchRules(None, 99, asks=True, patience=3))
     assert sources(record).count("asked") == 3
     assert record.ended == "converged: further configurations were not better"
 

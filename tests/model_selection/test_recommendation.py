@@ -16,6 +16,7 @@ from automl_wf.model_selection.recommendation import (
     max_configurations,
     portfolio_order,
     recommend,
+    search_patience,
 )
 
 PROFILE = DataProfile(
@@ -107,6 +108,23 @@ def test_few_affordable_rounds_raise_the_learning_rate() -> None:
     order = portfolio_order(recommend(profile, models_for(profile.task)), profile)
     rates = [params["learning_rate"] for name, params in order if name == "lightgbm"]
     assert min(rates) == 50 / 700
+
+
+@pytest.mark.parametrize(
+    ("facts", "n_effective", "patience"),
+    [
+        ({"smallest_class": 5_000}, 10_000, 12),
+        ({"smallest_class": 100}, 396, 3),
+        ({"n_rows": 3_000, "smallest_class": 1_500}, 3_000, 5),
+        ({"n_rows": 3_000, "task": Task.REGRESSION, "n_classes": 1, "smallest_class": 0}, 3_000, 5),
+        ({"n_rows": 3_000, "task": Task.MULTICLASS, "n_classes": 3, "smallest_class": 30}, 3_000, 5),
+        ({"n_rows": 0, "smallest_class": 0}, 0, 3),
+    ],
+)
+def test_less_is_asked_for_where_rows_tell_less(facts: dict[str, Any], n_effective: int, patience: int) -> None:
+    profile = replace(PROFILE, **{"n_rows": 10_000, "task": Task.BINARY, "n_classes": 2, **facts})
+    assert profile.effective_rows == n_effective
+    assert search_patience(profile) == patience
 
 
 @pytest.mark.parametrize(
