@@ -2,14 +2,16 @@
 
     python -m benchmarks.ablation --data ../shared/data --budget 20 [--without words blend] [--tables ames] [--splits 3]
     python -m benchmarks.ablation --data ../shared/data --budget 20 --rows 3000 --without asking surrogate pruning
+    python -m benchmarks.ablation --data ../shared/data --n-iter 20 --rows 10000 --without pruning
     python -m benchmarks.ablation --data ../shared/data --features [--splits 3]
 
 Every variant runs on the same splits, seconds and cores as the whole, each in a process of its own. A part is worth
 something if Wilcoxon's signed-rank test over tables and splits says so (one-sided, 5 %): in the mean of the ratios,
 which is printed with twice its standard error, one table whose error nearly vanishes outweighs all others. Where a
 part had no occasion to act in the run of the whole, it is not taken out: the clock would make a difference that is
-none. On few rows (`--rows`) a search comes further in the same seconds, to where it asks for configurations. Runs are
-appended to `--json`, a file for each number of rows, and are not made again.
+none. On few rows (`--rows`) a search comes further in the same seconds, to where it asks for configurations. What saves
+time shows in the seconds of a search without a clock (`--n-iter`). Runs are appended to `--json`, a file for each
+number of rows and of configurations, and are not made again.
 
 With `--features` there is no clock and no search: one LightGBM with all features and without each family of them, on
 at most 20,000 training rows (the last ones where they follow time), so that nothing but the features differs.
@@ -44,6 +46,8 @@ FEATURE_MODEL = {"learning_rate": 0.1, "n_rounds": 300, "feature_fraction": 0.6}
 SIGNIFICANT = 0.05
 #: A run is given up after its budget and as many seconds more.
 GRACE_S = 300.0
+#: What a fit without a budget may take before that.
+UNTIMED_S = 600.0
 
 
 def _without_steps(*transformers: str) -> list[Any]:
@@ -154,6 +158,8 @@ def _run(part: str, split: tables.Split, seed: int, options: argparse.Namespace)
     with ExitStack() as patches:
         for change in [*PARTS[part](), *(_one_model(options.view) if options.features else [])]:
             patches.enter_context(change)
+        if options.n_iter:
+            patches.enter_context(patch.object(Ours, "settings", {"time_budget": None, "n_iter": options.n_iter}))
         patches.enter_context(patch.object(Ours, "facts", _acted))
         if whole is not None and whole == _steps_of(split):
             return None
@@ -241,6 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--without", nargs="+", choices=[p for p in PARTS if p != WHOLE], help="only these parts")
     parser.add_argument("--tables", nargs="+", help="only these")
     parser.add_argument("--splits", type=int, default=1, help="splits of each table, seeds 0, 1, …")
+    parser.add_argument("--n-iter", type=int, help="so many configurations in place of a budget")
     parser.add_argument(
         "--rows", type=int, default=0, help="at most so many training rows; 0: all, or as --features has"
     )
@@ -257,7 +264,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     all_parts = FEATURES if options.features else [p for p in PARTS if p != WHOLE]
     parts = [WHOLE, *(options.without or all_parts)]
-    if options.features:
+    if options.features or options.n_iter:
         options.budget = 0.0
     runs = compare.read_runs(options.json, options.budget)
     for table in options.tables or tables.names(folder):
@@ -281,8 +288,9 @@ def _in_own_process(options: argparse.Namespace, folder: Path | None, part: str,
     command = [sys.executable, "-m", "benchmarks.ablation", "--one", part, table, str(seed)]
     command += ["--budget", str(options.budget), *(["--data", str(folder)] if folder else [])]
     command += ["--rows", str(options.rows)] if options.rows else []
+    command += ["--n-iter", str(options.n_iter)] if options.n_iter else []
     command += ["--features", "--view", options.view] if options.features else []
-    run = subprocess.run(command, capture_output=True, text=True, timeout=options.budget + GRACE_S)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=(options.budget or UNTIMED_S) + GRACE_S)
     if run.returncode:
         raise SystemExit(run.stderr)
     return json.loads(run.stdout.splitlines()[-1])
@@ -303,12 +311,16 @@ def report(board: pd.DataFrame, parts: list[str]) -> str:
     str
         To be printed.
     """
-    errors = compare.errors_of(board).pivot(index=["table", "seed"], columns="system", values="error")
+    known = compare.errors_of(board)
+    errors, seconds = (
+        known.pivot(index=["table", "seed"], columns="system", values=column) for column in ("error", "fit_time_s")
+    )
     rows = []
     for part in parts[1:]:
         ratio = np.log(errors[part] / errors[WHOLE]).dropna()
         # Tables that hold nothing of the part say nothing about it.
         ratio = ratio[ratio != 0.0]
+        time = np.log(seconds[part] / seconds[WHOLE]).dropna()
         spread = float(ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else float("nan")
         p_value = float(wilcoxon(ratio, alternative="greater").pvalue) if len(ratio) else float("nan")
         rows.append(
@@ -317,6 +329,7 @@ def report(board: pd.DataFrame, parts: list[str]) -> str:
                 "error ratio": float(np.exp(ratio.mean())),
                 "± 2 s.e.": 2.0 * spread,
                 "p": p_value,
+                "seconds ratio": float(np.exp(time[time != 0.0].mean())),
                 "pays": "yes" if p_value < SIGNIFICANT else "not shown",
                 "worse on": f"{int((ratio > 0).sum())} of {len(ratio)}",
                 "largest loss": f"{ratio.idxmax()[0]} {np.exp(ratio.max()):.3f}" if len(ratio) else "",
