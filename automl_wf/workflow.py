@@ -433,7 +433,7 @@ class WorkflowStages:
         problem, table = engineered.problem, engineered.table
         rounds = affordable_rounds(table, problem, self.budget, self.n_jobs, len(engineered.data_plan.folds))
         estimators, views = self._choices(problem, engineered.features)
-        profile = _profile(engineered.data, problem, table, self.config["time_budget"], rounds)
+        profile = _profile(engineered, self.config["time_budget"], rounds)
         if problem.task is Task.REGRESSION and self.config["preset"] != "interpretable" and self._partitions is None:
             # Coefficients are read on the given scale, and what learns from all partitions knows no other.
             profile = replace(profile, target_transforms=symmetrising(engineered.data.target.values))
@@ -879,9 +879,11 @@ def _check_classes(problem: Problem, rows: Rows, folds: Folds) -> None:
             )
 
 
-def _profile(data: Data, problem: Problem, table: Table, seconds: float | None, rounds: float | None) -> DataProfile:
+def _profile(engineered: EngineeredFeatures, seconds: float | None, rounds: float | None) -> DataProfile:
+    data, problem, table = engineered.data, engineered.problem, engineered.table
     used = data.schema.used
-    counts = np.bincount(data.target.values, minlength=problem.n_classes) if problem.classes is not None else None
+    # Of the rows that are used, as all other facts: those of weight 0 are not, others count as often as they weigh.
+    counts = np.bincount(engineered.rows.y, minlength=problem.n_classes) if problem.classes is not None else None
     categories = data.schema.of_kind(ColumnKind.CATEGORICAL, ColumnKind.TEXT)
     n_cells = max(table.n_rows * max(len(used), 1), 1)
     return DataProfile(

@@ -261,3 +261,14 @@ def test_the_summary_says_model_score_baseline_finding_and_what_is_next(capsys: 
     ModelDevelopmentWorkflow(CONFIG | {"verbose": 1}).execute(X, Y)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in lines] == ["model", "ROC AUC", "baseline", "finding", "next"]
+
+
+def test_rows_without_weight_are_no_facts_that_models_are_shortlisted_by() -> None:
+    values = np.random.default_rng(0).normal(size=(400, 3))
+    target = (values[:, 0] > 0).astype(int)
+    weight = np.where(np.arange(400) < 200, 0.0, np.linspace(1.0, 1.5, 400))
+    model = WorkflowEstimator(time_budget=None, n_iter=2, random_state=0, verbose=0)
+    profile = model.fit(values, target, sample_weight=weight)._result.shortlist.profile
+    rarer = min(np.bincount(target[200:]))
+    assert (profile.n_rows, profile.smallest_class) == (200, rarer)
+    assert profile.effective_rows == round(4.0 * rarer * (200 - rarer) / 200)
