@@ -203,7 +203,7 @@ def _acted(system: Ours) -> dict[str, Any]:
         "blend": (board["weight"] > 0.0).sum() > 1,
         "pruning": (board["status"] == "pruned").any(),
         "transforms": any("target_transform" in params for params in board["params"]),
-        "temperature": metric == "log_loss" and system.model.best_estimator_.blend.postprocess.temperature != 1.0,
+        "temperature": metric == "log_loss" and system.model.best_params_["temperature"] != 1.0,
         "neural": "mlp" in models,
         "forests": not models.isdisjoint({"extra_trees", "random_forest"}),
     }
@@ -271,7 +271,7 @@ def main(arguments: list[str] | None = None) -> int:
         for seed in range(options.splits):
             for part in parts:
                 if (table, seed, part) not in runs:
-                    may_act = part == WHOLE or part in FEATURES or part in runs[table, seed, WHOLE]["acted"]
+                    may_act = part == WHOLE or part in FEATURES or part in runs[table, seed, WHOLE].get("acted", ())
                     run = _in_own_process(options, folder, part, table, seed) if may_act else None
                     if run is None:
                         run = {**runs[table, seed, WHOLE], "system": part}

@@ -25,6 +25,7 @@ _FEW_ROWS, _MANY_ROWS, _FEW_CLASSES = 2_000, 5_000, 10
 _VERY_MANY_ROWS = 100_000
 #: Rows and configurations: more would overfit the validation rows (AutoGluon's patience table).
 _ROWS, _CONFIGURATIONS = (100, 500, 2500, 10_000, 100_000), (4, 8, 15, 40, 100)
+#: Fewest and most asked configurations in a row without a better one before a search ends.
 _PATIENCE = (3, 12)
 #: Places between a model's configurations in the order of trials; for LightGBM on few rows, and on many, where its
 #: second configuration lowers the error of a blend more than any other model does.
@@ -82,7 +83,7 @@ class DataProfile:
     def effective_rows(self) -> int:
         """Rows that tell models apart: of two classes, with a share p of the rarer one, 4 p (1 - p) of all.
 
-        So many rows of a balanced task know the mean difference of the classes as well as these do.
+        With so many rows of a balanced task the difference of the classes' means has the same variance.
         """
         if self.task is not Task.BINARY:
             return self.n_rows
@@ -258,7 +259,8 @@ def portfolio_order(
 
     The baseline is first and a linear model second, so that something that predicts is there at once; then the models'
     configurations take turns, better suited models earlier, LightGBM's more densely. Forests wait for all others
-    unless there are many classes, each of which costs boosting a tree in every round.
+    unless there are many classes, each of which costs boosting a tree in every round: on tables with fewer, in 24 fits
+    of 20 s, the error without any was 0.992 ± 0.008 of that with them.
 
     Parameters
     ----------
