@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from automl_wf.bayesian_hpo.limits import Limits, excess, within_limits
@@ -333,6 +334,7 @@ def tune(
         post = fit_postprocess(combined, y, weight, group, scoring, task, costs=scoring.costs, max_calls=max_calls)
     chosen = [(t, float(w), s) for t, w, s in zip(candidates, choice.weights, scales, strict=True) if w > 0]
     fold_members = tuple(_member(objective, t, w, s) for t, w, s in chosen)
+    _unpack(fold_members, objective.n_jobs)
     rest = budget.until_reserve(reserve)
     if all_rows is None:
         members, finish = _finish(objective, chosen, fold_members, rest)
@@ -443,6 +445,12 @@ def _member(objective: Objective, trial: Trial, weight: float, scale: ScoreScale
     spec = objective.specs[trial.configuration.model]
     parts = tuple(zip(trial.views, trial.learners, strict=True))
     return Member(spec.name, spec.family, dict(trial.configuration.params), weight, parts, scale)
+
+
+def _unpack(members: Sequence[Member], n_jobs: int) -> None:
+    """Have the models at hand before anybody takes the time of a prediction."""
+    learners = [learner for member in members for _, learner in member.parts]
+    Parallel(n_jobs=n_jobs, prefer="threads")(delayed(learner.unpack)() for learner in learners)
 
 
 def _finish(

@@ -403,7 +403,10 @@ class Objective:
                     reason = f"behind the best after {len(learners)} of {len(folds)} folds"
                     return {"status": "pruned", "reason": reason, "fold_scores": tuple(scores)}
         self._share_rounds(learners)
-        return self._collect(view, learners)
+        collected = self._collect(view, learners)
+        for learner in learners:
+            learner.pack()
+        return collected
 
     def _time_of_features(self, until: Budget) -> Budget:
         """What one fold may take, from now on, of the share of the view that is made and of what all trials have."""

@@ -17,6 +17,7 @@ from automl_wf.bayesian_hpo.objective import BLEND_ROUNDS, Configuration, Object
 from automl_wf.bayesian_hpo.surrogate import Surrogate
 from automl_wf.core.budget import Budget
 from automl_wf.core.checkpoint import Journal
+from automl_wf.core.compat import give_back_memory
 from automl_wf.model_selection.base import ModelSpec
 from automl_wf.model_selection.ensemble import CANDIDATES
 
@@ -169,6 +170,7 @@ def run_search(
         record.trials.append(trial)
         _write(journal, trial, record)
         _let_go(record)
+        give_back_memory()
         on_trial(trial, record)
     else:
         record.ended = "converged: further configurations were not better" if rules.asks else "the list was tried whole"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ __all__ = [
     "check_parameters",
     "check_sample_weight",
     "free_memory",
+    "give_back_memory",
     "load_onnxruntime",
     "one_blas_thread",
     "peak_memory",
@@ -103,6 +105,14 @@ def peak_memory() -> int | None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # macOS counts bytes, others kibibytes
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def give_back_memory() -> None:
+    """Give memory that was freed back to the system: glibc keeps what many threads had used, for each of them."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def free_memory() -> float:

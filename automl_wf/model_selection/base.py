@@ -215,6 +215,12 @@ class Learner(ABC):
     def truncate(self, n_rounds: int) -> None:  # noqa: B027  (most learners are not grown in rounds)
         """Use the first `n_rounds` rounds only; nothing to do for learners not grown in rounds."""
 
+    def pack(self) -> None:  # noqa: B027  (most learners take little memory as they are)
+        """Take as little memory as can be; no other number of rounds will be asked for."""
+
+    def unpack(self) -> None:  # noqa: B027
+        """Have at hand what `predict` needs, which else is done by the first prediction."""
+
     @property
     def n_rounds(self) -> int | None:
         """Rounds in use; None for learners not grown in rounds."""

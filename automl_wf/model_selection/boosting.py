@@ -12,6 +12,7 @@ import re
 import tempfile
 import threading
 import time
+import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,7 @@ _Matrix = NDArray[np.float64]
 _MAX_ROUNDS, _MAX_TREES, _PATIENCE, _ROUNDS_WITHOUT_WATCH = 10_000, 40_000, 50, 200
 _ROWS_PER_BLOCK, _EMPTY_ROUNDS = 20_000, 3
 _LARGEST_QUERY = 10_000  # LightGBM's limit of rows per query
+_FASTEST = 1  # of zlib's levels
 
 
 class Watch:
@@ -173,9 +175,11 @@ class LightGBM(BoostedLearner):
     the class it is full of was thought less likely than one in ten.
     """
 
-    booster_: Any = None
+    #: LightGBM's own description of the trees, compressed: small trees take a quarter of what they do in memory.
+    packed_: bytes = b""
     #: Leaves of every tree grown, round by round and class by class.
     leaves_per_tree_: tuple[int, ...] = ()
+    _booster: Any = None
 
     _BINNING: ClassVar[tuple[str, ...]] = ("max_bin", "min_data_in_bin")
 
@@ -224,10 +228,28 @@ class LightGBM(BoostedLearner):
         return self
 
     def _keep(self, text: str) -> None:
-        from lightgbm import Booster
-
-        self.booster_ = Booster(model_str=text)
+        self.packed_ = zlib.compress(text.encode(), _FASTEST)
         self.leaves_per_tree_ = tuple(int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
+        self._booster = _booster_of(text)
+
+    @property
+    def booster_(self) -> Any:
+        """LightGBM's model, read from its description where it is not at hand; None where no tree was grown."""
+        self.unpack()
+        return self._booster
+
+    def pack(self) -> None:
+        """Keep the description only."""
+        self._booster = None
+
+    def unpack(self) -> None:
+        """Read the description."""
+        if self._booster is None and self.packed_:
+            self._booster = _booster_of(zlib.decompress(self.packed_).decode())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The description only, which is read again when it is first asked for."""
+        return {name: value for name, value in vars(self).items() if name != "_booster"}
 
     @staticmethod
     def _loss(booster: Any) -> float:
@@ -290,7 +312,7 @@ class LightGBM(BoostedLearner):
 
     @property
     def _n_grown(self) -> int:
-        return 0 if self.booster_ is None else int(self.booster_.current_iteration())
+        return len(self.leaves_per_tree_) // self.target_.n_raw
 
     @property
     def n_parameters(self) -> int:
@@ -479,6 +501,12 @@ class _CatBoostCallback:
     def after_iteration(self, info: Any) -> bool:
         validation = info.metrics.get("validation")
         return self.watch.goes_on(None if validation is None else next(iter(validation.values()))[-1])
+
+
+def _booster_of(text: str) -> Any:
+    from lightgbm import Booster
+
+    return Booster(model_str=text)
 
 
 def _dataset(

@@ -324,6 +324,10 @@ class MLP(Learner):
         """Probabilities, values or scores."""
         return self.target_.decode(self._forward(self.weights_, draw_in(X)))
 
+    def pack(self) -> None:
+        """Keep the weights in use only."""
+        self._snapshots = {self._epoch: self._snapshots[self._epoch]}
+
     def __getstate__(self) -> dict[str, Any]:
         """Weights in use only: nobody truncates a model that was stored."""
         return {**self.__dict__, "_snapshots": {self._epoch: self._snapshots[self._epoch]}}

@@ -29,6 +29,14 @@ class WrappedLearner(Learner):
         """Use the first `n_rounds` rounds only."""
         self.inner.truncate(n_rounds)
 
+    def pack(self) -> None:
+        """Take as little memory as can be."""
+        self.inner.pack()
+
+    def unpack(self) -> None:
+        """Have at hand what `predict` needs."""
+        self.inner.unpack()
+
     @property
     def n_rounds(self) -> int | None:
         """Rounds in use."""

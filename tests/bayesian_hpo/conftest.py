@@ -41,6 +41,8 @@ class Guess(Learner):
     The clock ends it after `cut` rounds; on all rows, after a share of them.
     """
 
+    is_packed_ = False
+
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> Guess:
         budget.check("Guess")
         self.seconds_ = budget.seconds
@@ -62,7 +64,14 @@ class Guess(Learner):
         return np.where(X[:, 0] > X[:, 0].min(), values, np.nan) if self.params.get("nan") else values
 
     def truncate(self, n_rounds: int) -> None:
+        assert not self.is_packed_
         self.rounds_ = n_rounds
+
+    def pack(self) -> None:
+        self.is_packed_ = True
+
+    def unpack(self) -> None:
+        self.is_packed_ = False
 
     @property
     def n_rounds(self) -> int | None:

@@ -47,6 +47,7 @@ def test_models_that_err_in_opposite_directions_are_blended(objective_of: Any) -
 def test_fold_models_are_kept_on_few_rows(objective_of: Any) -> None:
     tuning = run(objective_of(), {"error": 0.5})
     assert [len(m.parts) for m in tuning.blend.members] == [3]
+    assert not any(learner.is_packed_ for m in tuning.fold_blend.members for _, learner in m.parts)
     assert tuning.finish == "the 3 fold models of each member are averaged"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from numbers import Integral
 from pathlib import Path
 
@@ -9,7 +11,14 @@ import pytest
 from joblib import Parallel, delayed
 
 from automl_wf.core import compat
-from automl_wf.core.compat import Interval, StrOptions, check_parameters, free_memory, usable_threads
+from automl_wf.core.compat import (
+    Interval,
+    StrOptions,
+    check_parameters,
+    free_memory,
+    give_back_memory,
+    usable_threads,
+)
 from automl_wf.exceptions import InvalidParameter
 
 
@@ -52,3 +61,24 @@ def test_memory_is_what_the_machine_and_the_group_leave(monkeypatch: pytest.Monk
     assert free_memory() == 1000 * 1024
     files.clear()
     assert free_memory() > 0
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="the C library keeps nothing back"
+)
+def test_freed_memory_goes_back_to_the_system() -> None:
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
+    blocks = [library.malloc(60_000) for _ in range(2_000)]
+    for block in blocks:
+        ctypes.memset(block, 1, 60_000)
+    # The last one stays: what lies below it is not given back by itself.
+    for block in blocks[:-1]:
+        library.free(block)
+    before = resident_bytes()
+    give_back_memory()
+    assert before - resident_bytes() > 100e6
+    library.free(blocks[-1])

@@ -120,6 +120,22 @@ def test_curve_is_the_loss_of_what_truncate_leaves(kind: str) -> None:
     assert learner.n_rounds == len(learner.curve_)
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_a_packed_model_is_the_same_and_so_is_a_stored_one(name: str) -> None:
+    task, n_classes, y = TASKS[name]
+    learner = build("LightGBM", task, n_classes).fit(*samples(GAPS, y), budget=Budget())
+    before, size, n_rounds = learner.predict(GAPS), learner.n_parameters, learner.n_rounds
+    learner.pack()
+    assert learner._booster is None
+    assert (learner.n_parameters, learner.n_rounds) == (size, n_rounds)
+    stored = pickle.loads(pickle.dumps(learner))
+    assert np.array_equal(learner.predict(GAPS), before)
+    assert np.array_equal(stored.predict(GAPS), before)
+    learner.unpack()
+    assert (learner._booster is None) == (n_rounds == 0)
+    assert stored.feature_gains() is None if n_rounds == 0 else np.any(stored.feature_gains() > 0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_seed_same_model_and_other_seed_another(kind: str) -> None:
     task, n_classes, y = TASKS["binary"]

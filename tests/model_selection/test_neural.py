@@ -146,6 +146,10 @@ def test_few_snapshots_are_kept_around_the_best(monkeypatch: pytest.MonkeyPatch)
     assert learner.n_rounds == best
     assert len(learner._snapshots) == 4
     assert list(pickle.loads(pickle.dumps(learner))._snapshots) == [best]
+    before = learner.predict(X)
+    learner.pack()
+    assert list(learner._snapshots) == [best]
+    assert np.array_equal(learner.predict(X), before)
 
 
 def test_same_seed_same_network() -> None:
