@@ -116,7 +116,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         that the uninterrupted one would have had. The budget is that of each call. Trials are pickled: use a folder
         that only you can write to.
     n_jobs : int, default=None
-        Threads. None: all that the cgroup grants, or 1 inside another joblib loop; -1: all.
+        Threads of `fit` and of `predict`. None: all that the cgroup grants, or 1 inside another joblib loop; -1: all.
     random_state : int, RandomState or None, default=None
         Seed. None draws one: pass an int for the same result again.
     verbose : int, default=1
@@ -340,7 +340,7 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             self.classes_ = problem.classes
         owner = type(self).__name__
         self.best_estimator_ = FittedPipeline(
-            result.schema, tuning.blend, problem.task, problem.classes, self.on_unknown, owner
+            result.schema, tuning.blend, problem.task, problem.classes, self.on_unknown, owner, self.n_jobs
         )
         self.best_params_: dict[str, Any] = {
             "strategy": tuning.choice.strategy,

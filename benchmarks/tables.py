@@ -175,7 +175,10 @@ def _load_bundled(name: str, seed: int) -> Split:
 
 
 def fewer_rows(split: Split, most: int, seed: int) -> Split:
-    """The split with at most so many training rows: random ones, the last ones where they follow time."""
+    """The split with at most so many training rows: random ones, the last ones where they follow time.
+
+    Held-out rows of a class that none of them has are left out: no model can know it.
+    """
     n = len(split.X_train)
     if n <= most:
         return split
@@ -183,8 +186,15 @@ def fewer_rows(split: Split, most: int, seed: int) -> Split:
     if not split.is_ordered:
         rows = np.sort(np.random.default_rng(seed).choice(n, most, replace=False))
     groups = None if split.groups_train is None else split.groups_train[rows]
-    return replace(
+    fewer = replace(
         split, X_train=split.X_train.iloc[rows].reset_index(drop=True), y_train=split.y_train[rows], groups_train=groups
+    )
+    if split.family != "classification":
+        return fewer
+    known = np.isin(split.y_test, fewer.y_train)
+    groups = None if split.groups_test is None else split.groups_test[known]
+    return replace(
+        fewer, X_test=split.X_test[known].reset_index(drop=True), y_test=split.y_test[known], groups_test=groups
     )
 
 

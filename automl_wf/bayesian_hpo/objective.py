@@ -392,7 +392,7 @@ class Objective:
         learners: list[Learner] = []
         for batch in self._batches(folds):
             if budget.is_limited:
-                self._check_features(view)
+                self._check_features(view, clock)
             # What scores the first folds is spent when the others are fitted.
             scoring_s = self.scoring_s + (0.0 if learners else self._rescoring_s())
             in_time = budget.until_reserve(scoring_s) if budget.is_limited else budget
@@ -423,18 +423,18 @@ class Objective:
         Those of the folds that run first are made to know it, the others are forecast.
         """
         view, n_folds = self.specs[configuration.model].view_of(configuration.params), len(self.cache.folds)
-        self._check_features(view)
+        self._check_features(view, clock)
         seconds, n_first = budget.left(), self._n_side_by_side(n_folds)
         Parallel(n_jobs=n_first, prefer="threads")(delayed(self.cache.get)(f, view, clock) for f in range(n_first))
         to_come = self._wall_s(self.cache.cost_s(view)) * (1.0 - n_first / n_folds)
         least = LEARNING_SHARE * seconds + to_come
         return budget if budget.left() >= least else Budget(max(min(least, until.left()), 0.0))
 
-    def _check_features(self, view: str) -> None:
-        """Raise OutOfTime if the view takes more than its share of the time."""
+    def _check_features(self, view: str, clock: Callable[[], Budget] = Budget) -> None:
+        """Raise OutOfTime if the view takes more than its share of the time, or finding that out more than `clock`."""
         if self.feature_s is None:
             return
-        seconds = self._wall_s(self.cache.cost_s(view))
+        seconds = self._wall_s(self.cache.cost_s(view, clock))
         if seconds > self.feature_s:
             raise OutOfTime(
                 f"the features of view {view!r} would take {seconds:.1f} s; "
@@ -559,16 +559,18 @@ class Objective:
     def _predict(self, view: str, learners: Sequence[Learner]) -> list[tuple[NDArray[np.float64], float]]:
         """Predictions of each fold's held-out rows and the seconds they took; side by side, as folds are fitted."""
 
+        n_workers = self._n_side_by_side(len(learners))
+        n_threads = self.n_jobs // n_workers if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
+
         def of(fold: int) -> tuple[NDArray[np.float64], float]:
             X = self.cache.get(fold, view).X_valid
             start = time.perf_counter()
-            return learners[fold].predict(X), time.perf_counter() - start
+            return learners[fold].predict(X, n_threads), time.perf_counter() - start
 
         folds = range(len(learners))
         if not self._is_side_by_side:
             return [of(fold) for fold in folds]
         with one_blas_thread():
-            n_workers = self._n_side_by_side(len(learners))
             return list(Parallel(n_jobs=n_workers, prefer="threads")(delayed(of)(fold) for fold in folds))
 
     def _score(self, fold: int, prediction: NDArray[np.float64]) -> float:

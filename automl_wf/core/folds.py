@@ -94,6 +94,9 @@ class ViewRecipe(Protocol):
 
     is_fitted_on_rows: bool
 
+    def n_columns(self, table: Table, y: NDArray[Any], *, seed: int) -> int:
+        """Columns that are held while the view of such rows is made."""
+
     def fit_transform(
         self,
         table: Table,
@@ -267,11 +270,12 @@ class FoldCache:
         """What one fitted view takes to make the features of a row; 0 if it was not asked for yet."""
         return self._seconds_per_row.get(self._name_of[view], 0.0)
 
-    def cost_s(self, view: str) -> float:
+    def cost_s(self, view: str, clock: Callable[[], Budget] = Budget) -> float:
         """Seconds that the matrices of all folds take, added up; 0 if all are made, or if there is nothing to judge by.
 
         Judged by the folds that were asked for; where there are none and rows are many, by fitting the view on a tenth
-        or less of the first fold's training rows and on a quarter of those, and a straight line through both.
+        or less of the first fold's training rows and on a quarter of those, and a straight line through both: for that
+        `clock` gives the time, and OutOfTime is raised when it is over.
         """
         view = self._name_of[view]
         spent = [seconds for (name, _), seconds in list(self._spent.items()) if name == view]
@@ -279,7 +283,8 @@ class FoldCache:
         if not n_left:
             return 0.0
         if view not in self._seconds:
-            self._seconds[view] = self._sampled_s(view)
+            with clock().governing():
+                self._seconds[view] = self._sampled_s(view)
         return sum(spent) + n_left * self._seconds[view]
 
     def _sampled_s(self, view: str) -> float:
@@ -383,8 +388,7 @@ class FoldCache:
         if view not in self._widths:
             step = -(-self.table.n_rows // PROBED_ROWS)
             few = slice(None, None, step)
-            fitted = self.recipes[view].fit(self.table.take(few), self.y[few], None, seed=self._seed)
-            self._widths[view] = getattr(fitted, "n_made", fitted.n_features)
+            self._widths[view] = self.recipes[view].n_columns(self.table.take(few), self.y[few], seed=self._seed)
         return max(int(most_cells / self._widths[view]), PROBED_ROWS)
 
 

@@ -176,7 +176,7 @@ class Refit:
             )
             if learner.is_cut_short_:
                 raise OutOfTime(f"fitting {self.spec.name} again was cut short")
-            return learner.predict(X_valid)
+            return learner.predict(X_valid, n_threads)
 
     def _sample(self, X: Floats, rows: NDArray[np.intp], view: Any) -> Sample:
         weight, group = _take(self.cache.weight, rows), _take(self.cache.group, rows)

@@ -249,6 +249,10 @@ class Recipe:
         """
         return self._fitted([step.fit(table, y, weight, seed) for step in self.steps])
 
+    def n_columns(self, table: Table, y: NDArray[Any], *, seed: int) -> int:
+        """Columns of the view, as rows like these ones have it."""
+        return self.fit(table, y, seed=seed).n_features
+
     def _fitted(self, steps: Sequence[Step]) -> FittedView:
         features = [f for step in steps for f in step.transformer.features(step.names)]
         return FittedView(self.name, tuple(steps), unique_features(features or [CONSTANT]), self.order, self.anchor)

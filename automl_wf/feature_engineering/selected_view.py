@@ -57,11 +57,6 @@ class SelectedView(Described):
         return tuple(self.whole.features[j] for j in self.kept)
 
     @property
-    def n_made(self) -> int:
-        """Columns that are held while the view is made: those of the whole view, and its own."""
-        return self.whole.n_features + self.n_features
-
-    @property
     def dropped(self) -> list[tuple[Feature, str]]:
         """The features left out, and why each is."""
         kept = set(self.kept)
@@ -132,6 +127,10 @@ class SelectedRecipe:
     ) -> SelectedView:
         """Fit the whole view and choose; parameters and errors as those of `fit_transform`."""
         return self.fit_transform(table, y, weight, seed=seed)[0]
+
+    def n_columns(self, table: Table, y: NDArray[Any], *, seed: int) -> int:
+        """Columns that are held while the view is made: those of the whole view, and its own, which are no more."""
+        return 2 * self.whole.n_columns(table, y, seed=seed)
 
     def fit_transform(
         self,

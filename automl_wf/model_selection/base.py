@@ -209,8 +209,11 @@ class Learner(ABC):
         """
 
     @abstractmethod
-    def predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities of shape (n_rows, n_classes), rows summing to 1; or values or scores of shape (n_rows,)."""
+    def predict(self, X: NDArray[np.float64], n_threads: int = 1) -> NDArray[np.float64]:
+        """Probabilities of shape (n_rows, n_classes), rows summing to 1; or values or scores of shape (n_rows,).
+
+        The number of threads changes no bit of them; learners that are soon done use one whatever it is.
+        """
 
     def truncate(self, n_rounds: int) -> None:  # noqa: B027  (most learners are not grown in rounds)
         """Use the first `n_rounds` rounds only; nothing to do for learners not grown in rounds."""

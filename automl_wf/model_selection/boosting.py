@@ -21,16 +21,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 from automl_wf.core.budget import Budget
 from automl_wf.core.tasks import Task
-from automl_wf.exceptions import MissingDependency
+from automl_wf.exceptions import MissingDependency, OutOfTime
 from automl_wf.model_selection.base import Learner, Sample, TargetCode, leaf_offsets
-from automl_wf.model_selection.trees import as_float32
+from automl_wf.model_selection.trees import as_float32, in_blocks
 
 _Matrix = NDArray[np.float64]
 _MAX_ROUNDS, _MAX_TREES, _PATIENCE, _ROUNDS_WITHOUT_WATCH = 10_000, 40_000, 50, 200
-_ROWS_PER_BLOCK, _EMPTY_ROUNDS = 20_000, 3
+_EMPTY_ROUNDS = 3
+#: Trees of LightGBM that rows are taken through together.
+_TREES_AT_A_TIME = 200
+#: Seconds that one thread takes to bin a cell (65 to 130 ns of XGBoost and CatBoost were measured, more in thousands of
+#: columns); of LightGBM to order it, which is done for so many rows at most, and to put it into its bin.
+BINNING_S = 1.2e-7
+ORDERING_S, ORDERED_ROWS, PUTTING_S = 9e-8, 200_000, 6e-8
 _LARGEST_QUERY = 10_000  # LightGBM's limit of rows per query
 _FASTEST = 1  # of zlib's levels
 
@@ -118,19 +125,33 @@ class BoostedLearner(Learner):
         self.curve_ = np.array(watch.losses) if watch.losses else None
         return self
 
+    def _check_binning(self, X: _Matrix, budget: Budget) -> None:
+        """Raise OutOfTime if the time would be over before the first round: no library can be stopped while it bins."""
+        n_rows, n_columns = X.shape
+        seconds, left = self._binning_s(n_rows, n_columns) / self._n_threads, budget.left()
+        if seconds > left:
+            raise OutOfTime(
+                f"{type(self).__name__} was not begun: to bin {n_rows:,} rows of {n_columns:,} columns takes about "
+                f"{seconds:.1f} s; {max(left, 0.0):.1f} s of its share of the time budget are left"
+            )
+
+    def _binning_s(self, n_rows: int, n_columns: int) -> float:
+        """About what one thread needs to bin the rows."""
+        return BINNING_S * n_rows * n_columns
+
     @abstractmethod
     def _grow(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch) -> None:
         """Fit on encoded `y`, asking `watch` after each round, and keep a model that holds no data."""
 
     @abstractmethod
-    def _raw(self, X: _Matrix) -> _Matrix:
+    def _raw(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Raw scores of shape (n_rows, n_raw) after `n_rounds` rounds."""
 
-    def predict(self, X: _Matrix) -> _Matrix:
+    def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities, values or scores."""
         if self._n_rounds == 0 or len(X) == 0:
             return self.target_.decode(np.repeat(self.start_[None, :], len(X), axis=0))
-        return self.target_.decode(self._raw(X))
+        return self.target_.decode(self._raw(X, n_threads))
 
     def truncate(self, n_rounds: int) -> None:
         """Use the first `n_rounds` of the rounds that were grown."""
@@ -187,7 +208,7 @@ class LightGBM(BoostedLearner):
         from lightgbm import Booster
 
         options = self._lightgbm_options(train)
-        data, watched = self._datasets(train, y, valid, options)
+        data, watched = self._datasets(train, y, valid, options, watch.budget)
         booster = Booster(params=options, train_set=data)
         if watched is not None:
             booster.add_valid(watched, "valid")
@@ -286,29 +307,42 @@ class LightGBM(BoostedLearner):
         return {"objective": objective, "metric": "ndcg", "eval_at": [10], "label_gain": gains.tolist()}
 
     def _datasets(
-        self, train: Sample, y: NDArray[Any], valid: Sample | None, options: Mapping[str, Any]
+        self, train: Sample, y: NDArray[Any], valid: Sample | None, options: Mapping[str, Any], budget: Budget
     ) -> tuple[Any, Any]:
         """Binned rows, kept in the samples' caches for configurations that bin alike."""
         grades = np.unique(train.y) if "label_gain" in options else None
         binning = {name: options[name] for name in self._BINNING if name in options}
         key = ("lightgbm", grades is None, *binning.items())
+        params = {**binning, "num_threads": self._n_threads}
         lock = train.cache.setdefault("lightgbm_lock", threading.Lock())
         with lock:
             if key not in train.cache:
-                train.cache[key] = _dataset(train, y, grades, binning, None)
+                self._check_binning(train.X, budget)
+                train.cache[key] = _dataset(train, y, grades, params, None)
             data = train.cache[key]
             if valid is None:
                 return data, None
             held, watched = valid.cache.get(key, (None, None))
             if held is not data:
-                watched = _dataset(valid, self.target_.encode(valid.y), grades, binning, data)
+                watched = _dataset(valid, self.target_.encode(valid.y), grades, params, data)
                 valid.cache[key] = (data, watched)
             return data, watched
 
-    def _raw(self, X: _Matrix) -> _Matrix:
-        cells = np.ascontiguousarray(X, dtype=np.float64)
-        raw = self.booster_.predict(cells, raw_score=True, num_iteration=self._n_rounds, num_threads=self._n_threads)
-        return np.asarray(raw, dtype=np.float64).reshape(len(X), -1)
+    def _binning_s(self, n_rows: int, n_columns: int) -> float:
+        return n_columns * (ORDERING_S * min(n_rows, ORDERED_ROWS) + PUTTING_S * n_rows)
+
+    def _raw(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
+        # LightGBM takes each row through all trees before the next one: few of them at a time stay in the cache.
+        cells, raw = np.ascontiguousarray(X, dtype=np.float64), np.zeros((len(X), self.target_.n_raw))
+        for rounds in gen_batches(self._n_rounds, max(_TREES_AT_A_TIME // self.target_.n_raw, 1)):
+            raw += self.booster_.predict(
+                cells,
+                raw_score=True,
+                start_iteration=rounds.start,
+                num_iteration=rounds.stop - rounds.start,
+                num_threads=n_threads,
+            ).reshape(len(X), -1)
+        return raw
 
     @property
     def _n_grown(self) -> int:
@@ -353,6 +387,7 @@ class XGBoost(BoostedLearner):
 
     def _grow(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch) -> None:
         xgboost = _require("xgboost")
+        self._check_binning(train.X, watch.budget)
         data = self._matrix(train, y)
         watched = None if valid is None else self._matrix(valid, self.target_.encode(valid.y))
         options = {
@@ -392,9 +427,8 @@ class XGBoost(BoostedLearner):
         ]["trees"]
         return trees
 
-    def _raw(self, X: _Matrix) -> _Matrix:
-        blocks = range(0, len(X), _ROWS_PER_BLOCK)
-        return np.concatenate([self._raw_of_block(X[i : i + _ROWS_PER_BLOCK]) for i in blocks])
+    def _raw(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
+        return in_blocks(self._raw_of_block, X, n_threads)
 
     def _raw_of_block(self, X: _Matrix) -> _Matrix:
         reached = self.booster_.predict(
@@ -444,6 +478,7 @@ class CatBoost(BoostedLearner):
             "allow_writing_files": False,
             "logging_level": "Silent",
         }
+        self._check_binning(train.X, watch.budget)
         pool = catboost.Pool(as_float32(train.X), y, weight=train.weight)
         watched = None
         if valid is not None:
@@ -451,9 +486,9 @@ class CatBoost(BoostedLearner):
         self.model_ = catboost.CatBoost(options)
         self.model_.fit(pool, eval_set=watched, use_best_model=False, callbacks=[_CatBoostCallback(watch)])
 
-    def _raw(self, X: _Matrix) -> _Matrix:
+    def _raw(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         raw = self.model_.predict(
-            as_float32(X), prediction_type="RawFormulaVal", ntree_end=self._n_rounds, thread_count=self._n_threads
+            as_float32(X), prediction_type="RawFormulaVal", ntree_end=self._n_rounds, thread_count=n_threads
         )
         return np.asarray(raw, dtype=np.float64).reshape(len(X), -1)
 
@@ -510,7 +545,7 @@ def _booster_of(text: str) -> Any:
 
 
 def _dataset(
-    sample: Sample, y: NDArray[Any], grades: NDArray[Any] | None, binning: Mapping[str, Any], reference: Any
+    sample: Sample, y: NDArray[Any], grades: NDArray[Any] | None, params: Mapping[str, Any], reference: Any
 ) -> Any:
     """Binned rows; negative category codes are handed over as missing, which LightGBM makes of them anyway."""
     from lightgbm import Dataset
@@ -527,7 +562,7 @@ def _dataset(
         group=None if grades is None else _query_sizes(sample),
         categorical_feature=list(sample.categorical),
         reference=reference,
-        params={"verbosity": -1, "feature_pre_filter": False, "data_random_seed": 1, "num_threads": 1, **binning},
+        params={"verbosity": -1, "feature_pre_filter": False, "data_random_seed": 1, **params},
     )
     return data.construct()
 

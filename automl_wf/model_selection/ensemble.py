@@ -601,20 +601,22 @@ class Blend:
         learners = [learner for member in self.members for _, learner in member.parts if learner.n_trees]
         return round(sum(x.n_trees * math.log2(max(x.n_parameters / x.n_trees, 2.0)) for x in learners))
 
-    def predict(self, table: Table) -> Floats:
+    def predict(self, table: Table, n_threads: int = 1) -> Floats:
         """Predict rows.
 
         Parameters
         ----------
         table : Table
             Coerced rows.
+        n_threads : int, default=1
+            Threads that may run at a time; no bit depends on it.
 
         Returns
         -------
         ndarray of shape (n_rows, n_classes) or (n_rows,)
             Probabilities; or values or scores.
         """
-        return self._combined([m.parts for m in self.members], table)
+        return self._combined([m.parts for m in self.members], table, n_threads)
 
     def predict_fold(self, table: Table, fold: int) -> Floats:
         """Predict rows by the models that did not see the rows of `fold`.
@@ -646,8 +648,10 @@ class Blend:
             return (self.predict,)
         return tuple(partial(self.predict_fold, fold=fold) for fold in range(n))
 
-    def _combined(self, parts: Sequence[tuple[tuple[FittedView, Learner], ...]], table: Table) -> Floats:
-        outputs = _predict_parts(parts, table)
+    def _combined(
+        self, parts: Sequence[tuple[tuple[FittedView, Learner], ...]], table: Table, n_threads: int = 1
+    ) -> Floats:
+        outputs = _predict_parts(parts, table, n_threads)
         predictions = []
         for i, member in enumerate(self.members):
             total = outputs[i, 0]
@@ -659,7 +663,7 @@ class Blend:
 
 
 def _predict_parts(
-    parts: Sequence[tuple[tuple[FittedView, Learner], ...]], table: Table
+    parts: Sequence[tuple[tuple[FittedView, Learner], ...]], table: Table, n_threads: int
 ) -> dict[tuple[int, int], Floats]:
     """Prediction of each part of each member; each distinct view is applied once and let go."""
     uses: dict[int, list[tuple[int, int]]] = {}
@@ -671,7 +675,7 @@ def _predict_parts(
         i, j = places[0]
         X = parts[i][j][0].transform(table)
         for i, j in places:
-            outputs[i, j] = parts[i][j][1].predict(X)
+            outputs[i, j] = parts[i][j][1].predict(X, n_threads)
     return outputs
 
 

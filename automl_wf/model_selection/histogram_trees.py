@@ -504,7 +504,7 @@ class HistogramTrees(Learner):
                 self.trees_ = [tree for trees in rounds[:n_best] for tree in trees]
                 return self
 
-    def predict(self, X: Floats) -> Floats:
+    def predict(self, X: Floats, n_threads: int = 1) -> Floats:
         """Probabilities, or values."""
         raw = np.repeat(self.start_[None, :], len(X), axis=0)
         for tree in self.trees_:

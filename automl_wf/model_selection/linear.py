@@ -36,7 +36,7 @@ class Baseline(Learner):
         self.raw_ = self.target_.start(self.target_.encode(train.y), train.weight)
         return self
 
-    def predict(self, X: _Matrix) -> _Matrix:
+    def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """The same prediction for each row."""
         return self.target_.decode(np.repeat(self.raw_[None, :], len(X), axis=0))
 
@@ -63,7 +63,7 @@ class LinearLearner(Learner):
     def _solve(self, train: Sample, y: NDArray[Any], budget: Budget) -> tuple[_Matrix, _Matrix]:
         """Coefficients of shape (n_features, n_raw) and intercepts of shape (n_raw,)."""
 
-    def predict(self, X: _Matrix) -> _Matrix:
+    def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities, values or scores."""
         return self.target_.decode(X @ self.coef_ + self.intercept_)
 

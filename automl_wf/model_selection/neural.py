@@ -320,7 +320,7 @@ class MLP(Learner):
         """Weights and biases."""
         return sum(w.size for w in self.weights_)
 
-    def predict(self, X: _Matrix) -> _Matrix:
+    def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities, values or scores."""
         return self.target_.decode(self._forward(self.weights_, draw_in(X)))
 

@@ -35,7 +35,7 @@ class OwnLearner(Learner):
         self.model_.fit(train.X, train.y, **weights)
         return self
 
-    def predict(self, X: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict(self, X: NDArray[np.float64], n_threads: int = 1) -> NDArray[np.float64]:
         """Probabilities, or certain ones from labels where the estimator has none; values or scores."""
         if not self.task.is_classification:
             return np.asarray(self.model_.predict(X), dtype=np.float64).ravel()

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import ClassifierTags, RegressorTags, Tags
 
 from automl_wf.core.budget import Budget
+from automl_wf.core.compat import usable_threads
 from automl_wf.core.frame import read_table
 from automl_wf.core.schema import Schema
 from automl_wf.core.table import Table
@@ -46,6 +47,8 @@ class FittedPipeline(BaseEstimator):  # type: ignore[misc]
         What to do about categories not seen in `fit`.
     owner : str
         Name of the estimator, for messages.
+    n_jobs : int or None, default=None
+        Threads that predict, as `n_jobs` of the estimator; predictions do not depend on it.
     """
 
     def __init__(
@@ -56,9 +59,10 @@ class FittedPipeline(BaseEstimator):  # type: ignore[misc]
         classes: NDArray[Any] | None,
         on_unknown: str = "ignore",
         owner: str = "FittedPipeline",
+        n_jobs: int | None = None,
     ) -> None:
         self.schema, self.blend, self.task, self.classes = schema, blend, task, classes
-        self.on_unknown, self.owner = on_unknown, owner
+        self.on_unknown, self.owner, self.n_jobs = on_unknown, owner, n_jobs
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -78,7 +82,7 @@ class FittedPipeline(BaseEstimator):  # type: ignore[misc]
 
     def predict_raw(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of shape (n_rows, n_classes), or values or scores of shape (n_rows,)."""
-        return self.blend.predict(self.read(X))
+        return self.blend.predict(self.read(X), usable_threads(self.n_jobs))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels, values or scores of shape (n_rows,)."""

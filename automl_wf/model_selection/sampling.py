@@ -172,9 +172,9 @@ class SampledLearner(WrappedLearner):
             return replace(valid, cache={})
         return replace(valid, weight=_weights(valid) / self.ratio_[valid.y], cache={})
 
-    def predict(self, X: _Matrix) -> _Matrix:
+    def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities at the given shares of the classes, or values."""
-        prediction = self.inner.predict(X)
+        prediction = self.inner.predict(X, n_threads)
         if not self.task.is_classification:
             return prediction
         changed = prediction * self.ratio_

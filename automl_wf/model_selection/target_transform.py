@@ -158,7 +158,7 @@ class TransformedTarget(WrappedLearner):
         if self.transform == "sqrt":
             self.low_ = max(self.low_, 0.0)
         self.factor_ = 1.0
-        self.factor_ = self._level(train)
+        self.factor_ = self._level(train, n_threads)
         return self
 
     def _transformed(self, sample: Sample) -> Sample:
@@ -171,17 +171,17 @@ class TransformedTarget(WrappedLearner):
         kept = sample.cache.setdefault((TRANSFORM, self.transform), {})
         return replace(sample, y=scale.forward(y), cache=kept)
 
-    def _level(self, train: Sample) -> float:
+    def _level(self, train: Sample, n_threads: int) -> float:
         rows = slice(None, None, -(-len(train.y) // _LEVEL_ROWS))
         weight = None if train.weight is None else train.weight[rows]
         if weight is not None and not weight.sum() > 0.0:
             return 1.0
         truth = float(np.average(train.y[rows], weights=weight))
-        found = float(np.average(self.predict(train.X[rows]), weights=weight))
+        found = float(np.average(self.predict(train.X[rows], n_threads), weights=weight))
         return truth / found if found > 0.0 and truth > 0.0 else 1.0
 
-    def predict(self, X: NDArray[np.float64]) -> _Vector:
+    def predict(self, X: NDArray[np.float64], n_threads: int = 1) -> _Vector:
         """Values on the given scale."""
-        held = np.minimum(np.maximum(self.inner.predict(X), self.low_), self.high_)
+        held = np.minimum(np.maximum(self.inner.predict(X, n_threads), self.low_), self.high_)
         values: _Vector = TRANSFORMS[self.transform].backward(held) * self.factor_
         return values

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -21,7 +22,8 @@ from automl_wf.model_selection.base import Learner, Sample, TargetCode, both_cla
 
 _Matrix = NDArray[np.float64]
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-_ROWS_PER_BLOCK = 20_000
+#: Rows that one thread takes down the trees at a time: so many at most and, where there are several, at least.
+_ROWS_PER_BLOCK, _LEAST_ROWS_PER_BLOCK = 20_000, 200
 
 
 def as_float32(X: _Matrix) -> NDArray[np.float32]:
@@ -30,6 +32,16 @@ def as_float32(X: _Matrix) -> NDArray[np.float32]:
     for rows in gen_batches(len(X), _ROWS_PER_BLOCK):
         np.clip(X[rows], -_FLOAT32_MAX, _FLOAT32_MAX, out=cells[rows], casting="unsafe")
     return cells
+
+
+def in_blocks(predict: Callable[[_Matrix], _Matrix], X: _Matrix, n_threads: int) -> _Matrix:
+    """What `predict` says of the rows, taken block by block and as many blocks at a time as there are threads."""
+    n_rows = max(min(_ROWS_PER_BLOCK, -(-len(X) // n_threads)), _LEAST_ROWS_PER_BLOCK)
+    blocks = [X[i : i + n_rows] for i in range(0, max(len(X), 1), n_rows)]
+    if n_threads == 1 or len(blocks) == 1:
+        return np.concatenate([predict(block) for block in blocks])
+    with ThreadPoolExecutor(n_threads) as pool:
+        return np.concatenate(list(pool.map(predict, blocks)))
 
 
 class TreeLearner(Learner):
@@ -58,21 +70,17 @@ class TreeLearner(Learner):
     def _grow(self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget) -> list[Any]:
         """Fitted `sklearn.tree._tree.Tree` objects."""
 
-    def predict(self, X: _Matrix) -> _Matrix:
+    def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities, values or scores: the mean over the trees."""
-        mean = self._mean_leaf(X)
+        mean = self._mean_leaf(X, n_threads)
         if not self.target_.task.is_classification or self.target_.is_constant:
             return self.target_.decode(mean)
         return self.target_.spread(both_classes(mean[:, 1]) if self.target_.n_raw == 1 else mean)
 
-    def _mean_leaf(self, X: _Matrix) -> _Matrix:
+    def _mean_leaf(self, X: _Matrix, n_threads: int) -> _Matrix:
         if not self.trees_:
             return np.zeros((len(X), 1))
-        blocks = [X[i : i + _ROWS_PER_BLOCK] for i in range(0, max(len(X), 1), _ROWS_PER_BLOCK)]
-        if self._n_threads == 1 or len(blocks) == 1:
-            return np.concatenate([self._mean_leaf_of_block(block) for block in blocks])
-        with ThreadPoolExecutor(self._n_threads) as pool:
-            return np.concatenate(list(pool.map(self._mean_leaf_of_block, blocks)))
+        return in_blocks(self._mean_leaf_of_block, X, n_threads)
 
     def _mean_leaf_of_block(self, X: _Matrix) -> _Matrix:
         cells = as_float32(X)

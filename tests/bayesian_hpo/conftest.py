@@ -59,7 +59,7 @@ class Guess(Learner):
             self.rounds_ = self.params["cut"] if valid is not None else round(self.params["share"] * self.rounds_)
         return self
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         values = X[:, 0] + self.params.get("error", 0.0) / (self.rounds_ or 1)
         return np.where(X[:, 0] > X[:, 0].min(), values, np.nan) if self.params.get("nan") else values
 
@@ -85,7 +85,7 @@ class Mean(Learner):
         self.mean_ = float(train.y.mean())
         return self
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         return np.full(len(X), self.mean_)
 
 

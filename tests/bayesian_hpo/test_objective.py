@@ -226,7 +226,7 @@ def test_a_view_that_takes_more_than_its_share_is_not_tried_on(objective_of: Any
     objective = objective_of(3000, 3)
     objective.feature_s, objective.n_jobs = 5.0, 2
     cost = [9.0]
-    monkeypatch.setattr(objective.cache, "cost_s", lambda view: cost[0])
+    monkeypatch.setattr(objective.cache, "cost_s", lambda view, clock: cost[0])
     # Two folds at a time: nine seconds of work are four and a half of the clock.
     assert run(objective, seconds=60.0, error=0.5).status == "ok"
     cost[0] = 11.0

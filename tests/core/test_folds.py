@@ -117,10 +117,11 @@ def test_beyond_the_memory_limit_matrices_are_computed_again_but_what_was_derive
 
 
 class WideRecipe(CountingRecipe):
-    def fit(self, table: Any, y: Any = None, weight: Any = None, *, seed: int = 0) -> Any:
-        fitted = Centred(0.0)
-        fitted.n_features = 10
-        return fitted
+    def fit(self, table: Any) -> Any:
+        return Centred(0.0)
+
+    def n_columns(self, table: Any, y: Any, *, seed: int) -> int:
+        return 10
 
 
 @pytest.mark.parametrize("is_fitted_on_rows", [True, False])
@@ -178,14 +179,23 @@ def test_the_cost_of_a_view_of_many_rows_is_judged_by_a_part_of_them(monkeypatch
     assert cache.cost_s("a") == 2 * 27.0
 
 
-def test_features_end_with_their_time_and_it_is_known_then_that_they_take_longer() -> None:
-    class Slow(CountingRecipe):
-        def fit_transform(self, *given: Any, **named: Any) -> Any:
-            time.sleep(0.05)
-            check_clock("Making features")
-            return super().fit_transform(*given, **named)
+def test_finding_out_what_a_view_costs_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folds, "_MANY_ROWS", 3)
+    cache = make_cache({"a": SlowRecipe()})
+    with pytest.raises(OutOfTime, match="Making features was stopped"):
+        cache.cost_s("a", partial(Budget, 0.01))
+    assert cache.cost_s("a", partial(Budget, 30.0)) > 0.0
 
-    cache = make_cache({"a": Slow()})
+
+class SlowRecipe(CountingRecipe):
+    def fit_transform(self, *given: Any, **named: Any) -> Any:
+        time.sleep(0.05)
+        check_clock("Making features")
+        return super().fit_transform(*given, **named)
+
+
+def test_features_end_with_their_time_and_it_is_known_then_that_they_take_longer() -> None:
+    cache = make_cache({"a": SlowRecipe()})
     with pytest.raises(OutOfTime, match="Making features was stopped"):
         cache.get(0, "a", partial(Budget, 0.01))
     assert cache.cost_s("a") >= 0.1

@@ -14,7 +14,7 @@ from automl_wf.core.frame import learn_schema
 from automl_wf.core.graph import GraphBuilder
 from automl_wf.core.tasks import Task
 from automl_wf.feature_engineering.plan import FeaturePlan, plan_features
-from automl_wf.feature_engineering.selected_view import WIDE, SelectedView
+from automl_wf.feature_engineering.selected_view import WIDE, SelectedRecipe, SelectedView
 from automl_wf.feature_engineering.view_onnx import emit_view
 
 N = 400
@@ -60,6 +60,15 @@ def test_what_tells_is_kept_and_why(name: str) -> None:
     assert len(view.dropped) + view.n_features == view.whole.n_features
     assert all(reason.startswith("dropped: gain ") for _, reason in view.dropped)
     assert [view.kinds[i] for i in view.categorical] == (["code"] if name == "tree_selected" else [])
+
+
+def test_columns_are_counted_without_choosing(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame, y = wide_frame()
+    plan, table = plan_of(frame)
+    n_whole = plan.views["tree"].n_columns(table, y, seed=0)
+    assert n_whole == plan.views["tree"].fit(table, y).n_features
+    monkeypatch.setattr(SelectedRecipe, "_choose", None)
+    assert plan.views["tree_selected"].n_columns(table, y, seed=0) == 2 * n_whole
 
 
 def test_the_choice_follows_seed_and_rows_only() -> None:

@@ -213,6 +213,31 @@ def test_threads_share_a_sample() -> None:
     assert all(np.array_equal(predictions[0], p) for p in predictions)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["regression", "multiclass"])
+def test_threads_change_neither_model_nor_prediction(kind: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boosting, "_TREES_AT_A_TIME", 10)
+    task, n_classes, y = TASKS[name]
+    one, two = (
+        build(kind, task, n_classes).fit(*samples(GAPS, y, kind), budget=Budget(), n_threads=n_threads)
+        for n_threads in (1, 2)
+    )
+    rows = np.tile(GAPS, (3, 1))
+    expected = one.predict(rows)
+    assert one.n_trees > 20
+    assert all(np.array_equal(expected, m.predict(rows, n_threads)) for m in (one, two) for n_threads in (1, 2, 3))
+    assert np.array_equal(expected[:7], one.predict(rows[:7]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_binning_that_takes_more_than_the_time_left_is_not_begun(kind: str) -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 5_000))
+    sample = Sample(rows, rows[:, 0])
+    with pytest.raises(OutOfTime, match=f"{kind} was not begun: to bin 300 rows of 5,000 columns takes about 0.2 s"):
+        build(kind, Task.REGRESSION, 1).fit(sample, budget=Budget(0.1))
+    assert not [key for key in sample.cache if key[0] == "lightgbm"]
+
+
 @pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg", "regression"])
 def test_ranking_objectives_order_the_rows(objective: str) -> None:
     _, _, y = TASKS["ranking"]

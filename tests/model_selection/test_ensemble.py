@@ -277,7 +277,7 @@ class Slope:
         self.slope = slope
         self.n_parameters = 1
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
+    def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         return self.slope * X[:, 0]
 
 
@@ -307,7 +307,7 @@ def test_blend_of_one_fold() -> None:
 
 def test_blend_applies_the_temperature_at_the_end() -> None:
     class Fixed(Slope):
-        def predict(self, X: np.ndarray) -> np.ndarray:
+        def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
             return np.array([[0.2, 0.8]])
 
     member = Member("m", "linear", {}, 1.0, ((CountingView(0.0), Fixed(1.0)),))

@@ -118,8 +118,9 @@ def test_a_large_forest_exports_quickly() -> None:
 
 
 def test_threads_do_not_change_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "_ROWS_PER_BLOCK", 40)
+    monkeypatch.setattr(trees, "_LEAST_ROWS_PER_BLOCK", 40)
     one = trees.ExtraTrees(Task.REGRESSION, 1, {"n_estimators": 5}, 0).fit(Sample(X, VALUES), budget=Budget())
     two = trees.ExtraTrees(Task.REGRESSION, 1, {"n_estimators": 5}, 0)
     two.fit(Sample(X, VALUES), budget=Budget(), n_threads=2)
     assert np.array_equal(one.predict(X), two.predict(X))
+    assert np.array_equal(one.predict(X), one.predict(X, n_threads=3))
