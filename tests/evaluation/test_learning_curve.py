@@ -43,7 +43,7 @@ class Mean(Learner):
         self.mean = float(np.mean(train.y))
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, n_threads: int = 1) -> np.ndarray:
         return np.full(len(X), self.mean)
 
 
@@ -123,7 +123,7 @@ def test_a_model_that_can_learn_no_more_says_so() -> None:
 
 def test_a_model_that_still_learns_says_so() -> None:
     class Learning(Mean):
-        def predict(self, X: Any) -> np.ndarray:
+        def predict(self, X: Any, n_threads: int = 1) -> np.ndarray:
             # An error that falls with the root of the rows it was fitted on, on top of a truth of zero
             rng = np.random.default_rng(1)
             return self.truth + rng.normal(size=len(X)) * 10 / np.sqrt(self.rows_seen[-1])
