@@ -321,15 +321,19 @@ def report(board: pd.DataFrame, parts: list[str]) -> str:
         # Tables that hold nothing of the part say nothing about it.
         ratio = ratio[ratio != 0.0]
         time = np.log(seconds[part] / seconds[WHOLE]).dropna()
+        time = time[time != 0.0]
         spread = float(ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else float("nan")
-        p_value = float(wilcoxon(ratio, alternative="greater").pvalue) if len(ratio) else float("nan")
+        p_value, p_of_time = (
+            float(wilcoxon(logs, alternative="greater").pvalue) if len(logs) else float("nan") for logs in (ratio, time)
+        )
         rows.append(
             {
                 "without": part,
                 "error ratio": float(np.exp(ratio.mean())),
                 "± 2 s.e.": 2.0 * spread,
                 "p": p_value,
-                "seconds ratio": float(np.exp(time[time != 0.0].mean())),
+                "seconds ratio": float(np.exp(time.mean())),
+                "p of it": p_of_time,
                 "pays": "yes" if p_value < SIGNIFICANT else "not shown",
                 "worse on": f"{int((ratio > 0).sum())} of {len(ratio)}",
                 "largest loss": f"{ratio.idxmax()[0]} {np.exp(ratio.max()):.3f}" if len(ratio) else "",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,8 @@ class TargetCode:
         Weighted mean and standard deviation of values or grades; scale 1 where y is constant.
     is_constant : bool
         Whether there is nothing to learn: one class or one value only.
+    low, high : float
+        Least and greatest of the values that count, standardised; infinite for classes and grades.
     """
 
     task: Task
@@ -75,6 +78,8 @@ class TargetCode:
     mean: float = 0.0
     scale: float = 1.0
     is_constant: bool = False
+    low: float = -math.inf
+    high: float = math.inf
 
     @classmethod
     def learn(cls, task: Task, n_classes: int, sample: Sample) -> TargetCode:
@@ -86,7 +91,11 @@ class TargetCode:
         is_constant = bool(np.ptp(y) == 0.0)
         mean = float(y[0]) if is_constant else float(np.average(y, weights=sample.weight))
         scale = 1.0 if is_constant else float(np.sqrt(np.average((y - mean) ** 2, weights=sample.weight)))
-        return cls(task, n_classes, (), mean, scale if scale > 0.0 else 1.0, is_constant)
+        code = cls(task, n_classes, (), mean, scale if scale > 0.0 else 1.0, is_constant)
+        if task is not Task.REGRESSION:
+            return code
+        counted = code.encode(y if sample.weight is None else y[sample.weight > 0.0])
+        return replace(code, low=float(counted.min(initial=0.0)), high=float(counted.max(initial=0.0)))
 
     @property
     def n_raw(self) -> int:
@@ -110,10 +119,15 @@ class TargetCode:
         logs: NDArray[np.float64] = np.log(share / share.sum())
         return logs if self.n_raw > 1 else np.array([logs[1] - logs[0]])
 
-    def decode(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Probabilities of shape (n_rows, n_classes) or values of shape (n_rows,) from raw scores (n_rows, n_raw)."""
+    def decode(self, raw: NDArray[np.float64], beyond: float = math.inf) -> NDArray[np.float64]:
+        """Probabilities of shape (n_rows, n_classes) or values of shape (n_rows,) from raw scores (n_rows, n_raw).
+
+        Values are held to the range of the training rows' and so many standard deviations beyond: what a model says of
+        rows unlike all others has no other bound.
+        """
         if not self.task.is_classification:
-            return raw[:, 0] * self.scale + self.mean
+            held = np.minimum(np.maximum(raw[:, 0], self.low - beyond), self.high + beyond)
+            return held * self.scale + self.mean
         if self.is_constant:
             return self.spread(np.ones((len(raw), 1)))
         return self.spread(softmax(raw) if self.n_raw > 1 else both_classes(expit(raw[:, 0])))

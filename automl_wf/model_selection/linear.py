@@ -63,9 +63,14 @@ class LinearLearner(Learner):
     def _solve(self, train: Sample, y: NDArray[Any], budget: Budget) -> tuple[_Matrix, _Matrix]:
         """Coefficients of shape (n_features, n_raw) and intercepts of shape (n_raw,)."""
 
+    @property
+    def beyond(self) -> float:
+        """Standard deviations that values may lie beyond the training rows': as many again as these are apart."""
+        return self.target_.high - self.target_.low
+
     def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities, values or scores."""
-        return self.target_.decode(X @ self.coef_ + self.intercept_)
+        return self.target_.decode(X @ self.coef_ + self.intercept_, self.beyond)
 
     @property
     def n_parameters(self) -> int:

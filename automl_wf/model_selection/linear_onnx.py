@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,12 +17,16 @@ def emit(learner: LinearLearner | Baseline, builder: GraphBuilder, X: str) -> st
     if isinstance(learner, Baseline):
         return emit_target(learner.target_, builder, emit_constant(builder, X, learner.raw_))
     product = builder.op("MatMul", X, builder.constant(learner.coef_))
-    return emit_target(learner.target_, builder, builder.op("Add", product, builder.constant(learner.intercept_)))
+    raw = builder.op("Add", product, builder.constant(learner.intercept_))
+    return emit_target(learner.target_, builder, raw, learner.beyond)
 
 
-def emit_target(target: TargetCode, builder: GraphBuilder, raw: str) -> str:
+def emit_target(target: TargetCode, builder: GraphBuilder, raw: str, beyond: float = math.inf) -> str:
     """`TargetCode.decode` in the graph: raw scores of shape (rows, n_raw) to predictions."""
     if not target.task.is_classification:
+        if math.isfinite(target.high + beyond):
+            raw = builder.op("Max", raw, builder.constant(np.array([target.low - beyond])))
+            raw = builder.op("Min", raw, builder.constant(np.array([target.high + beyond])))
         scaled = builder.op("Mul", raw, builder.constant(np.array([target.scale])))
         return builder.op("Add", scaled, builder.constant(np.array([target.mean])))
     if target.is_constant:

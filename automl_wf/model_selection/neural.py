@@ -73,6 +73,8 @@ _WITH_SLOPE: Mapping[str, Callable[[Any], tuple[Any, Any]]] = {
     "tanh": _tanh_and_slope,
 }
 ACTIVATIONS = tuple(_ACTIVATIONS)
+#: Standard deviations that values may lie beyond those of the training rows.
+BEYOND = 1.0
 
 
 def draw_in(X: _Matrix) -> _Matrix:
@@ -322,7 +324,7 @@ class MLP(Learner):
 
     def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities, values or scores."""
-        return self.target_.decode(self._forward(self.weights_, draw_in(X)))
+        return self.target_.decode(self._forward(self.weights_, draw_in(X)), BEYOND)
 
     def pack(self) -> None:
         """Keep the weights in use only."""

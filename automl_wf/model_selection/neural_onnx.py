@@ -6,7 +6,7 @@ import numpy as np
 
 from automl_wf.core.graph import GraphBuilder
 from automl_wf.model_selection.linear_onnx import emit_target
-from automl_wf.model_selection.neural import MLP
+from automl_wf.model_selection.neural import BEYOND, MLP
 
 _STANDARD = {"relu": "Relu", "tanh": "Tanh"}
 
@@ -19,7 +19,7 @@ def emit(learner: MLP, builder: GraphBuilder, X: str) -> str:
         value = builder.concat([value, _emit_cosines(builder, value, learner.waving_, head)])
     for W, b in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         value = _emit_activation(builder, learner.activation_, _emit_layer(builder, value, W, b))
-    return emit_target(learner.target_, builder, _emit_layer(builder, value, weights[-2], weights[-1]))
+    return emit_target(learner.target_, builder, _emit_layer(builder, value, weights[-2], weights[-1]), BEYOND)
 
 
 def _emit_cosines(builder: GraphBuilder, value: str, columns: np.ndarray, head: list[np.ndarray]) -> str:

@@ -122,6 +122,24 @@ def test_prediction_is_sound_and_equals_the_graph(kind: Any, task: Task, n_class
     assert np.abs(predicted - graph).max() <= 1e-9 * max(1.0, np.abs(predicted).max())
 
 
+def test_values_are_held_near_those_of_the_training_rows() -> None:
+    x = np.linspace(0.0, 1.0, 41)[:, None]
+    y, weight = 2.0 * x[:, 0], np.ones(41)
+    y[20], weight[20] = 1_000.0, 0.0  # a row that does not count
+    learner = linear.LinearRegression(Task.REGRESSION, 1, {}, 0).fit(Sample(x, y, weight), budget=Budget())
+    # On its way beyond the training rows a line may go as far as these are apart, and no farther.
+    assert learner.predict(np.array([[-9.0], [0.25], [1.5], [9.0]])) == pytest.approx([-2.0, 0.5, 3.0, 4.0])
+
+
+def test_grades_and_classes_have_no_bounds() -> None:
+    grades, classes = (
+        TargetCode.learn(Task.RANKING, 1, Sample(X, VALUES)),
+        TargetCode.learn(Task.BINARY, 2, Sample(X, CODES > 0)),
+    )
+    assert {grades.low, classes.low} == {-np.inf}
+    assert {grades.high, classes.high} == {np.inf}
+
+
 def test_baseline_predicts_weighted_frequencies() -> None:
     y, weight = np.array([0, 0, 1]), np.array([1.0, 1.0, 6.0])
     learner = linear.Baseline(Task.BINARY, 2, {}, 0).fit(Sample(np.zeros((3, 1)), y, weight), budget=Budget())

@@ -170,6 +170,15 @@ def test_deadline_ends_the_training() -> None:
     assert 0 < learner.n_rounds < 100_000
 
 
+def test_values_are_held_near_those_of_the_training_rows() -> None:
+    y = 3.0 * VALUES + 7.0
+    learner = neural.MLP(Task.REGRESSION, 1, {"n_rounds": 2, "width": 8}, 0).fit(Sample(X, y), budget=Budget())
+    for bias, bound in ((1e9, y.max() + y.std()), (-1e9, y.min() - y.std())):
+        learner.weights_[-1][:] = bias
+        assert learner.predict(X) == pytest.approx(bound)
+        assert through_graph(learner, X) == pytest.approx(bound)
+
+
 def test_weights_of_zero_leave_rows_out() -> None:
     y = (CODES > 0).astype(np.int64)
     weight = np.r_[np.ones(150), np.zeros(150)]
