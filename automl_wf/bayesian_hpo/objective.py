@@ -558,7 +558,6 @@ class Objective:
 
     def _predict(self, view: str, learners: Sequence[Learner]) -> list[tuple[NDArray[np.float64], float]]:
         """Predictions of each fold's held-out rows and the seconds they took; side by side, as folds are fitted."""
-
         n_workers = self._n_side_by_side(len(learners))
         n_threads = self.n_jobs // n_workers if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
 

@@ -94,6 +94,7 @@ class TargetCode:
         code = cls(task, n_classes, (), mean, scale if scale > 0.0 else 1.0, is_constant)
         if task is not Task.REGRESSION:
             return code
+        # The mean lies between the least and the greatest: 0 changes neither, but where no row counts.
         counted = code.encode(y if sample.weight is None else y[sample.weight > 0.0])
         return replace(code, low=float(counted.min(initial=0.0)), high=float(counted.max(initial=0.0)))
 
