@@ -150,19 +150,15 @@ class FoldFitter:
         if not isinstance(budget, Budget):
             budget = Budget(budget)
         spec = self.specs[configuration.model]
-        view = spec.view_of(configuration.params)
-        data = self.cache.get(fold, view, clock)
+        data = self.cache.get(fold, spec.view_of(configuration.params), clock)
         valid = self.cache.folds.splits[fold][1]
         learner = learner_of(spec, self.task, self.n_classes, configuration.params, self.seed + fold)
-        start = time.perf_counter()
-        learner.fit(
+        return learner.fit(
             self.sample(data.X_train, data.train, data.view, data.cache.setdefault("train", {})),
             self.sample(data.X_valid, valid, data.view, data.cache.setdefault("valid", {})),
             budget=budget,
             n_threads=n_threads,
         )
-        self.cache.release(fold, view, time.perf_counter() - start)
-        return learner
 
     def sample(self, X: NDArray[np.float64], rows: Any, view: Any, cache: dict[Any, Any]) -> Sample:
         """Rows as a learner is given them."""
@@ -357,7 +353,7 @@ class Objective:
     def resume(self, trial: Trial, number: int, *, started_s: float = 0.0) -> Trial:
         """A trial of an earlier run of the same fit, in its place of this one."""
         view = self.specs[trial.configuration.model].view_of(trial.configuration.params)
-        views = tuple(self.cache.held_out(fold, view).view for fold in range(len(trial.learners)))
+        views = tuple(self.cache.get(fold, view).view for fold in range(len(trial.learners)))
         return replace(trial, number=number, views=views, started_s=started_s)
 
     @property
@@ -381,9 +377,6 @@ class Objective:
                 params["n_rounds"] = trial.n_rounds
             learner = learner_of(spec, self.task, self.n_classes, params, self.seed)
             learner.fit(sample, None, budget=budget, n_threads=self.n_jobs)
-            # Without what it grew in, and ready to predict.
-            learner.pack()
-            learner.unpack()
         return view, learner
 
     def _run(
@@ -410,7 +403,10 @@ class Objective:
                     reason = f"behind the best after {len(learners)} of {len(folds)} folds"
                     return {"status": "pruned", "reason": reason, "fold_scores": tuple(scores)}
         self._share_rounds(learners)
-        return self._collect(view, learners)
+        collected = self._collect(view, learners)
+        for learner in learners:
+            learner.pack()
+        return collected
 
     def _time_of_features(self, until: Budget) -> Budget:
         """What one fold may take, from now on, of the share of the view that is made and of what all trials have."""
@@ -566,7 +562,7 @@ class Objective:
         n_threads = self.n_jobs // n_workers if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
 
         def of(fold: int) -> tuple[NDArray[np.float64], float]:
-            X = self.cache.held_out(fold, view).X_valid
+            X = self.cache.get(fold, view).X_valid
             start = time.perf_counter()
             return learners[fold].predict(X, n_threads), time.perf_counter() - start
 
@@ -597,10 +593,8 @@ class Objective:
     def _collect(self, view: str, learners: list[Learner]) -> dict[str, Any]:
         folds = self.cache.folds
         predictions, seconds = zip(*self._predict(view, learners), strict=True)
-        for learner in learners:
-            learner.pack()
         times = [s / len(p) for s, p in zip(seconds, predictions, strict=True)]
-        views = [self.cache.held_out(fold, view).view for fold in range(len(learners))]
+        views = [self.cache.get(fold, view).view for fold in range(len(learners))]
         gathered = folds.gather(list(predictions))
         if not np.isfinite(gathered).all():
             return {"status": "failed", "reason": "predictions are not finite"}

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,8 +26,6 @@ _MANY_ROWS = 200_000
 MATRIX_SHARE = 0.25
 #: Rows that a view is fitted on to learn how wide it is.
 PROBED_ROWS = 1_000
-#: Training rows' features that take no more than this share of a learner's time are not kept for the next one.
-CHEAP_SHARE = 0.05
 #: Number of no fold: all rows.
 _ALL = -1
 
@@ -89,11 +87,6 @@ class View(Protocol):
 
     def transform(self, table: Table) -> NDArray[np.float64]:
         """Matrix of the rows of `table`."""
-
-    def transform_training(
-        self, table: Table, y: NDArray[Any] | None, weight: NDArray[np.float64] | None, group: NDArray[Any] | None
-    ) -> NDArray[np.float64]:
-        """Matrix of the rows that the view was fitted on."""
 
 
 class ViewRecipe(Protocol):
@@ -179,8 +172,6 @@ class FoldCache:
         self._drawn: dict[tuple[str, int], Rows] = {}
         self._thinned: dict[str, tuple[int, int]] = {}
         self._kept: dict[tuple[str, int], FoldData] = {}
-        #: Those whose training rows were let go of.
-        self._released: dict[tuple[str, int], FoldData] = {}
         self._derived: dict[tuple[str, int], dict[Any, Any]] = {}
         self._whole: dict[str, tuple[Any, NDArray[np.float64], Rows]] = {}
         self._shared: dict[int, tuple[Rows, dict[int, Any]]] = {}
@@ -193,12 +184,12 @@ class FoldCache:
 
     def __getstate__(self) -> dict[str, Any]:
         """Rows and recipes without the matrices made of them, which a worker makes for itself."""
-        made = {"_kept", "_released", "_derived", "_whole", "_shared", "_locks"}
+        made = {"_kept", "_derived", "_whole", "_shared", "_locks"}
         return {k: v for k, v in vars(self).items() if k not in made | {"_lock"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._kept, self._released, self._derived, self._whole, self._shared, self._locks = {}, {}, {}, {}, {}, {}
+        self._kept, self._derived, self._whole, self._shared, self._locks = {}, {}, {}, {}, {}
         self._bytes, self._lock = 0.0, threading.Lock()
 
     def get(self, fold: int, view: str, clock: Callable[[], Budget] = Budget) -> FoldData:
@@ -213,14 +204,6 @@ class FoldCache:
         with lock:
             if key in self._kept:
                 return self._kept[key]
-            if key in self._released:
-                with self._one_thread():
-                    data = replace(self._released[key], X_train=self._training(fold, view))
-                with self._lock:
-                    self._kept[key] = data
-                    self._bytes += data.X_train.nbytes
-                    del self._released[key]
-                return data
             start = time.perf_counter()
             try:
                 with self._one_thread(), clock().governing():
@@ -236,22 +219,6 @@ class FoldCache:
                     self._bytes += size
                     self._kept[key] = data
             return data
-
-    def held_out(self, fold: int, view: str) -> FoldData:
-        """The fold's matrices as `get` gives them, but for that of the training rows, which may have no rows."""
-        return self._released.get((self._name_of[view], fold)) or self.get(fold, view)
-
-    def release(self, fold: int, view: str, seconds: float) -> None:
-        """Let go of the training rows' matrix if it takes little to make beside a learner that took `seconds`.
-
-        It is made again, the same, when it is asked for.
-        """
-        key = (self._name_of[view], fold)
-        with self._lock:
-            if key in self._kept and self._spent[key] <= CHEAP_SHARE * seconds:
-                data = self._kept.pop(key)
-                self._released[key] = replace(data, X_train=data.X_train[:0].copy())
-                self._bytes -= data.X_train.nbytes
 
     def whole(self, view: str) -> tuple[Any, NDArray[np.float64], Rows]:
         """The view fitted on all rows (as many as the memory holds), their matrix, and which rows they are."""
@@ -350,7 +317,6 @@ class FoldCache:
     def forget(self) -> None:
         """Drop all matrices and what was derived from them."""
         self._kept.clear()
-        self._released.clear()
         self._derived.clear()
         self._whole.clear()
         self._shared.clear()
@@ -377,18 +343,6 @@ class FoldCache:
         X_valid = fitted.transform(self.table.take(valid))
         self._seconds_per_row[view] = (time.perf_counter() - start) / max(len(valid), 1)
         return FoldData(fitted, taught, X_train, X_valid, derived)
-
-    def _training(self, fold: int, view: str) -> NDArray[np.float64]:
-        """Matrix of the training rows through the view that was fitted on them."""
-        data = self._released[view, fold]
-        if not self.recipes[view].is_fitted_on_rows:
-            whole = self._whole.get(view)
-            at = data.train
-            return data.view.transform(self.table.take(at)) if whole is None else np.asarray(whole[1][at])
-        at = data.train
-        weight, units = _take(self.weight, at), _take(self._units, at)
-        X: NDArray[np.float64] = data.view.transform_training(self.table.take(at), self.y[at], weight, units)
-        return X
 
     def _fit_transform(
         self, recipe: Any, rows: Rows, seed: int, shared: dict[int, Any] | None = None

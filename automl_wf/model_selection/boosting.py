@@ -196,13 +196,11 @@ class LightGBM(BoostedLearner):
     the class it is full of was thought less likely than one in ten.
     """
 
-    #: LightGBM's own description of the trees, compressed: small trees take a quarter of what they do in memory; empty
-    #: until it is needed.
+    #: LightGBM's own description of the trees, compressed: small trees take a quarter of what they do in memory.
     packed_: bytes = b""
-    #: Leaves of every tree that is described, round by round and class by class.
+    #: Leaves of every tree grown, round by round and class by class.
     leaves_per_tree_: tuple[int, ...] = ()
     _booster: Any = None
-    _n_grown: int = 0
 
     _BINNING: ClassVar[tuple[str, ...]] = ("max_bin", "min_data_in_bin")
 
@@ -226,8 +224,7 @@ class LightGBM(BoostedLearner):
             empty = 0
             if not watch.goes_on(None if watched is None else self._loss(booster)):
                 break
-        # As it is, with what it grew in: a model that is not worth keeping is never written down.
-        self._booster, self._n_grown = booster, booster.current_iteration()
+        self._keep(booster.model_to_string(num_iteration=-1))
 
     def fit_elsewhere(self, code: TargetCode, start: _Matrix, grow: Callable[[Mapping[str, Any]], str]) -> LightGBM:
         """Fit by somebody else's hands, on rows that are not here.
@@ -248,12 +245,13 @@ class LightGBM(BoostedLearner):
         """
         self._n_threads, self.target_, self.start_ = 1, code, start
         self._keep(grow(self._lightgbm_options(None)))
-        self.unpack()
-        self._n_rounds = self._n_grown = self._booster.current_iteration()
+        self._n_rounds = self._n_grown
         return self
 
     def _keep(self, text: str) -> None:
-        self.packed_, self.leaves_per_tree_ = zlib.compress(text.encode(), _FASTEST), _leaves_in(text)
+        self.packed_ = zlib.compress(text.encode(), _FASTEST)
+        self.leaves_per_tree_ = tuple(int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
+        self._booster = _booster_of(text)
 
     @property
     def booster_(self) -> Any:
@@ -262,10 +260,7 @@ class LightGBM(BoostedLearner):
         return self._booster
 
     def pack(self) -> None:
-        """Keep the description of the rounds in use only."""
-        if self._booster is not None and not self.packed_:
-            self._keep(self._booster.model_to_string(num_iteration=self._n_rounds))
-            self._n_grown = self._n_rounds
+        """Keep the description only."""
         self._booster = None
 
     def unpack(self) -> None:
@@ -275,11 +270,7 @@ class LightGBM(BoostedLearner):
 
     def __getstate__(self) -> dict[str, Any]:
         """The description only, which is read again when it is first asked for."""
-        state = {name: value for name, value in vars(self).items() if name != "_booster"}
-        if self._booster is not None and not self.packed_:
-            text = self._booster.model_to_string(num_iteration=-1)
-            state |= {"packed_": zlib.compress(text.encode(), _FASTEST), "leaves_per_tree_": _leaves_in(text)}
-        return state
+        return {name: value for name, value in vars(self).items() if name != "_booster"}
 
     @staticmethod
     def _loss(booster: Any) -> float:
@@ -354,6 +345,10 @@ class LightGBM(BoostedLearner):
         return raw
 
     @property
+    def _n_grown(self) -> int:
+        return len(self.leaves_per_tree_) // self.target_.n_raw
+
+    @property
     def n_parameters(self) -> int:
         """Leaves of all trees in use."""
         if self._n_rounds == 0:
@@ -381,10 +376,7 @@ class LightGBM(BoostedLearner):
         return np.asarray(numbers).reshape(len(X), len(per_tree)).astype(np.int64) + leaf_offsets(per_tree)
 
     def _leaves_per_tree(self) -> tuple[int, ...]:
-        n_trees = self._n_rounds * self.target_.n_raw
-        if self.packed_:
-            return self.leaves_per_tree_[:n_trees]
-        return _leaves_in(self._booster.model_to_string(num_iteration=self._n_rounds))[:n_trees]
+        return self.leaves_per_tree_[: self._n_rounds * self.target_.n_raw]
 
 
 class XGBoost(BoostedLearner):
@@ -544,11 +536,6 @@ class _CatBoostCallback:
     def after_iteration(self, info: Any) -> bool:
         validation = info.metrics.get("validation")
         return self.watch.goes_on(None if validation is None else next(iter(validation.values()))[-1])
-
-
-def _leaves_in(text: str) -> tuple[int, ...]:
-    """Leaves of each tree of LightGBM's description."""
-    return tuple(int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
 
 
 def _booster_of(text: str) -> Any:

@@ -47,10 +47,6 @@ class Centred:
     def transform(self, table: Any) -> np.ndarray:
         return table.numbers([0]) - self.mean
 
-    def transform_training(self, table: Any, y: Any, weight: Any, group: Any) -> np.ndarray:
-        assert len(y) == len(group) == table.n_rows
-        return self.transform(table)
-
 
 def make_cache(recipes: dict[str, Any], **options: Any) -> FoldCache:
     _, table, _ = learn_schema(np.arange(6.0).reshape(-1, 1))
@@ -189,25 +185,6 @@ def test_finding_out_what_a_view_costs_ends_with_its_time(monkeypatch: pytest.Mo
     with pytest.raises(OutOfTime, match="Making features was stopped"):
         cache.cost_s("a", partial(Budget, 0.01))
     assert cache.cost_s("a", partial(Budget, 30.0)) > 0.0
-
-
-@pytest.mark.parametrize("is_fitted_on_rows", [True, False])
-def test_cheap_features_of_training_rows_are_let_go_of_and_made_again_the_same(is_fitted_on_rows: bool) -> None:
-    recipe = CountingRecipe(is_fitted_on_rows)
-    cache = make_cache({"a": recipe, "b": recipe}, units=np.arange(6))
-    first = cache.get(0, "a")
-    cache.release(0, "b", seconds=0.0)
-    assert cache.held_out(0, "a") is first
-    cache.release(0, "b", seconds=60.0)
-    held = cache.held_out(0, "a")
-    assert (held.view, len(held.X_train)) == (first.view, 0)
-    assert np.array_equal(held.X_valid, first.X_valid)
-    assert held.cache is first.cache
-    again = cache.get(0, "a")
-    assert np.array_equal(again.X_train, first.X_train)
-    assert again.view is first.view
-    assert len(recipe.calls) == 1
-    assert cache.held_out(0, "a") is again
 
 
 class SlowRecipe(CountingRecipe):

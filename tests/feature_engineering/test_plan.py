@@ -124,7 +124,6 @@ def test_what_views_have_in_common_is_fitted_once(plan, table, y, monkeypatch) -
     shared: dict = {}
     for name, recipe in plan.views.items():
         view, X = recipe.fit_transform(table, y, seed=3, shared=shared)
-        assert np.array_equal(X, view.transform_training(table, y, None), equal_nan=True)
         np.testing.assert_array_equal(X, alone[name][1])
         np.testing.assert_array_equal(view.transform(table), alone[name][0].transform(table))
     assert fitted.count("CategoryCrosses") == 1

@@ -136,24 +136,6 @@ def test_a_packed_model_is_the_same_and_so_is_a_stored_one(name: str) -> None:
     assert stored.feature_gains() is None if n_rounds == 0 else np.any(stored.feature_gains() > 0)
 
 
-def test_a_model_is_written_down_when_it_is_kept_with_the_rounds_in_use_only() -> None:
-    task, n_classes, y = TASKS["regression"]
-    learner = build("LightGBM", task, n_classes, n_rounds=20, patience=20).fit(*samples(X, y), budget=Budget())
-    assert learner.packed_ == b""
-    on_its_way = pickle.loads(pickle.dumps(learner))
-    for grown in (learner, on_its_way):
-        grown.truncate(20)
-        whole = grown.predict(X)
-        grown.truncate(5)
-        expected = grown.predict(X)
-        assert not np.array_equal(whole, expected)
-    learner.pack()
-    assert len(learner.leaves_per_tree_) == learner.n_trees == 5
-    assert np.array_equal(learner.predict(X), expected)
-    assert np.array_equal(on_its_way.predict(X), expected)
-    assert on_its_way.n_parameters == learner.n_parameters
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_same_seed_same_model_and_other_seed_another(kind: str) -> None:
     task, n_classes, y = TASKS["binary"]
