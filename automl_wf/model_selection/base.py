@@ -123,8 +123,8 @@ class TargetCode:
     def decode(self, raw: NDArray[np.float64], beyond: float = math.inf) -> NDArray[np.float64]:
         """Probabilities of shape (n_rows, n_classes) or values of shape (n_rows,) from raw scores (n_rows, n_raw).
 
-        Values are held to the range of the training rows' and so many standard deviations beyond: what a model says of
-        rows unlike all others has no other bound.
+        Values lie at most `beyond` standard deviations outside of the training rows' range: nothing else bounds what a
+        network or a line says of rows unlike all others.
         """
         if not self.task.is_classification:
             held = np.minimum(np.maximum(raw[:, 0], self.low - beyond), self.high + beyond)

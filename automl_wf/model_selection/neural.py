@@ -328,11 +328,14 @@ class MLP(Learner):
 
     def pack(self) -> None:
         """Keep the weights in use only."""
-        self._snapshots = {self._epoch: self._snapshots[self._epoch]}
+        self._snapshots = self._in_use()
 
     def __getstate__(self) -> dict[str, Any]:
         """Weights in use only: nobody truncates a model that was stored."""
-        return {**self.__dict__, "_snapshots": {self._epoch: self._snapshots[self._epoch]}}
+        return {**self.__dict__, "_snapshots": self._in_use()}
+
+    def _in_use(self) -> dict[int, list[_Single]]:
+        return {self._epoch: self._snapshots[self._epoch]}
 
 
 def _head_gradient(mix: _Single, x: _Single, phases: _Single, waves: _Single, error: _Single) -> list[_Single]:
