@@ -377,6 +377,7 @@ class Objective:
                 params["n_rounds"] = trial.n_rounds
             learner = learner_of(spec, self.task, self.n_classes, params, self.seed)
             learner.fit(sample, None, budget=budget, n_threads=self.n_jobs)
+            learner.unpack()
         return view, learner
 
     def _run(
@@ -405,7 +406,7 @@ class Objective:
         self._share_rounds(learners)
         collected = self._collect(view, learners)
         for learner in learners:
-            learner.pack()
+            learner.settle()
         return collected
 
     def _time_of_features(self, until: Budget) -> Budget:
@@ -557,14 +558,20 @@ class Objective:
         )
 
     def _predict(self, view: str, learners: Sequence[Learner]) -> list[tuple[NDArray[np.float64], float]]:
-        """Predictions of each fold's held-out rows and the seconds they took; side by side, as folds are fitted."""
+        """Predictions of each fold's held-out rows and the seconds they took; side by side, as folds are fitted.
+
+        Models are read one by one: all of a trial's at once could take more memory than its rows.
+        """
         n_workers = self._n_side_by_side(len(learners))
         n_threads = self.n_jobs // n_workers if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
 
         def of(fold: int) -> tuple[NDArray[np.float64], float]:
-            X = self.cache.get(fold, view).X_valid
+            X, learner = self.cache.get(fold, view).X_valid, learners[fold]
+            learner.unpack()
             start = time.perf_counter()
-            return learners[fold].predict(X, n_threads), time.perf_counter() - start
+            prediction, seconds = learner.predict(X, n_threads), time.perf_counter() - start
+            learner.pack()
+            return prediction, seconds
 
         folds = range(len(learners))
         if not self._is_side_by_side:

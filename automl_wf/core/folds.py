@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from automl_wf.core.budget import Budget
+from automl_wf.core.kept_matrix import KeptMatrix, RowsOf, keep
 from automl_wf.core.table import Table
 
 Rows = NDArray[np.intp]
@@ -112,13 +113,35 @@ class ViewRecipe(Protocol):
 
 @dataclass(frozen=True)
 class FoldData:
-    """One fold through one view; `train` are the rows that teach, all of the fold's or some of them."""
+    """One fold through one view.
+
+    Parameters
+    ----------
+    view : View
+        Fitted on the rows that teach.
+    train : ndarray of int
+        The rows that teach, all of the fold's or some of them.
+    teaching, held_out : KeptMatrix
+        Their matrix, and that of the rows held out.
+    cache : dict
+        What learners derived from them.
+    """
 
     view: Any
     train: Rows
-    X_train: NDArray[np.float64]
-    X_valid: NDArray[np.float64]
+    teaching: KeptMatrix
+    held_out: KeptMatrix
     cache: dict[Any, Any]
+
+    @property
+    def X_train(self) -> NDArray[np.float64]:
+        """Matrix of the rows that teach, made when it is asked for."""
+        return self.teaching.make()
+
+    @property
+    def X_valid(self) -> NDArray[np.float64]:
+        """Matrix of the rows held out, made when it is asked for."""
+        return self.held_out.make()
 
 
 class FoldCache:
@@ -212,7 +235,7 @@ class FoldCache:
                 seconds = time.perf_counter() - start
                 with self._lock:
                     self._seconds[view] = max(self._seconds.get(view, 0.0), seconds)
-            size = data.X_train.nbytes + data.X_valid.nbytes
+            size = data.teaching.nbytes + data.held_out.nbytes
             with self._lock:
                 self._spent[key] = seconds
                 if self._bytes + size <= self._memory_limit:
@@ -333,7 +356,7 @@ class FoldCache:
             # One matrix serves all folds, and the final models; a few folds of a long table do with rows of their own.
             if len(taught) == len(train) and len(self._taught(view, _ALL)) == len(self.y):
                 fitted, X, _ = self.whole(view)
-                return FoldData(fitted, taught, X[taught], X[valid], derived)
+                return FoldData(fitted, taught, RowsOf(X, taught), RowsOf(X, valid), derived)
             fitted = recipe.fit(self.table)
             X_train = fitted.transform(self.table.take(taught))
         else:
@@ -342,7 +365,7 @@ class FoldCache:
         start = time.perf_counter()
         X_valid = fitted.transform(self.table.take(valid))
         self._seconds_per_row[view] = (time.perf_counter() - start) / max(len(valid), 1)
-        return FoldData(fitted, taught, X_train, X_valid, derived)
+        return FoldData(fitted, taught, keep(X_train), keep(X_valid), derived)
 
     def _fit_transform(
         self, recipe: Any, rows: Rows, seed: int, shared: dict[int, Any] | None = None

@@ -233,11 +233,14 @@ class Learner(ABC):
     def truncate(self, n_rounds: int) -> None:  # noqa: B027  (most learners are not grown in rounds)
         """Use the first `n_rounds` rounds only; nothing to do for learners not grown in rounds."""
 
+    def settle(self) -> None:  # noqa: B027
+        """Let go of what only another number of rounds would need: none will be asked for."""
+
     def pack(self) -> None:  # noqa: B027  (most learners take little memory as they are)
-        """Take as little memory as can be; no other number of rounds will be asked for."""
+        """Take as little memory as can be until `unpack`; each prediction then reads anew what it needs."""
 
     def unpack(self) -> None:  # noqa: B027
-        """Have at hand what `predict` needs, which else is done by the first prediction."""
+        """Have at hand what `predict` needs."""
 
     @property
     def n_rounds(self) -> int | None:

@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +32,7 @@ from automl_wf.model_selection.trees import as_float32, in_blocks
 _Matrix = NDArray[np.float64]
 _MAX_ROUNDS, _MAX_TREES, _PATIENCE, _ROUNDS_WITHOUT_WATCH = 10_000, 40_000, 50, 200
 _EMPTY_ROUNDS = 3
-#: Trees of LightGBM that rows are taken through together.
+#: Trees of LightGBM that are written down together, and that rows are taken through together.
 _TREES_AT_A_TIME = 200
 #: Seconds that one thread takes to bin a cell (65 to 130 ns of XGBoost and CatBoost were measured, more in thousands of
 #: columns); of LightGBM to order it, which is done for so many rows at most, and to put it into its bin.
@@ -196,11 +196,12 @@ class LightGBM(BoostedLearner):
     the class it is full of was thought less likely than one in ten.
     """
 
-    #: LightGBM's own description of the trees, compressed: small trees take a quarter of what they do in memory.
-    packed_: bytes = b""
+    #: LightGBM's own description of the trees, compressed, a few rounds at a time: as one text they would take more
+    #: memory than all else.
+    packed_: tuple[bytes, ...] = ()
     #: Leaves of every tree grown, round by round and class by class.
     leaves_per_tree_: tuple[int, ...] = ()
-    _booster: Any = None
+    _boosters: tuple[Any, ...] | None = None
 
     _BINNING: ClassVar[tuple[str, ...]] = ("max_bin", "min_data_in_bin")
 
@@ -224,7 +225,7 @@ class LightGBM(BoostedLearner):
             empty = 0
             if not watch.goes_on(None if watched is None else self._loss(booster)):
                 break
-        self._keep(booster.model_to_string(num_iteration=-1))
+        self._keep(booster)
 
     def fit_elsewhere(self, code: TargetCode, start: _Matrix, grow: Callable[[Mapping[str, Any]], str]) -> LightGBM:
         """Fit by somebody else's hands, on rows that are not here.
@@ -244,33 +245,56 @@ class LightGBM(BoostedLearner):
             This learner, fitted.
         """
         self._n_threads, self.target_, self.start_ = 1, code, start
-        self._keep(grow(self._lightgbm_options(None)))
+        self._keep(_booster_of(grow(self._lightgbm_options(None))))
         self._n_rounds = self._n_grown
         return self
 
-    def _keep(self, text: str) -> None:
-        self.packed_ = zlib.compress(text.encode(), _FASTEST)
-        self.leaves_per_tree_ = tuple(int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE))
-        self._booster = _booster_of(text)
+    def _keep(self, booster: Any) -> None:
+        self._boosters = None
+        packed, leaves = [], []
+        for rounds in gen_batches(booster.current_iteration(), self._rounds_per_piece):
+            text = booster.model_to_string(num_iteration=rounds.stop - rounds.start, start_iteration=rounds.start)
+            packed.append(zlib.compress(text.encode(), _FASTEST))
+            leaves += [int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE)]
+        self.packed_, self.leaves_per_tree_ = tuple(packed), tuple(leaves)
 
     @property
-    def booster_(self) -> Any:
-        """LightGBM's model, read from its description where it is not at hand; None where no tree was grown."""
-        self.unpack()
-        return self._booster
+    def _rounds_per_piece(self) -> int:
+        return max(_TREES_AT_A_TIME // self.target_.n_raw, 1)
+
+    def descriptions(self) -> Iterator[str]:
+        """LightGBM's own description of the trees in use, a few rounds at a time; of the last ones maybe more."""
+        for piece in self.packed_[: -(-self._n_rounds // self._rounds_per_piece)]:
+            yield zlib.decompress(piece).decode()
+
+    def boosters(self) -> Iterator[tuple[Any, int]]:
+        """LightGBM's models of the rounds in use, one after the other, and how many rounds of each are."""
+        pieces = map(_booster_of, self.descriptions()) if self._boosters is None else self._boosters
+        for booster, rounds in zip(pieces, gen_batches(self._n_rounds, self._rounds_per_piece), strict=True):
+            yield booster, rounds.stop - rounds.start
+
+    def truncate(self, n_rounds: int) -> None:
+        """Use the first `n_rounds` of the rounds that were grown."""
+        super().truncate(n_rounds)
+        self.pack()
+
+    def settle(self) -> None:
+        """Let go of the description of later rounds."""
+        self.packed_ = self.packed_[: -(-self._n_rounds // self._rounds_per_piece)]
+        self.leaves_per_tree_ = self.leaves_per_tree_[: len(self.packed_) * self._rounds_per_piece * self.target_.n_raw]
 
     def pack(self) -> None:
-        """Keep the description only."""
-        self._booster = None
+        """Keep the description only, which is read for each prediction."""
+        self._boosters = None
 
     def unpack(self) -> None:
         """Read the description."""
-        if self._booster is None and self.packed_:
-            self._booster = _booster_of(zlib.decompress(self.packed_).decode())
+        if self._boosters is None:
+            self._boosters = tuple(map(_booster_of, self.descriptions()))
 
     def __getstate__(self) -> dict[str, Any]:
-        """The description only, which is read again when it is first asked for."""
-        return {name: value for name, value in vars(self).items() if name != "_booster"}
+        """The description only."""
+        return {name: value for name, value in vars(self).items() if name != "_boosters"}
 
     @staticmethod
     def _loss(booster: Any) -> float:
@@ -334,14 +358,10 @@ class LightGBM(BoostedLearner):
     def _raw(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         # LightGBM takes each row through all trees before the next one: few of them at a time stay in the cache.
         cells, raw = np.ascontiguousarray(X, dtype=np.float64), np.zeros((len(X), self.target_.n_raw))
-        for rounds in gen_batches(self._n_rounds, max(_TREES_AT_A_TIME // self.target_.n_raw, 1)):
-            raw += self.booster_.predict(
-                cells,
-                raw_score=True,
-                start_iteration=rounds.start,
-                num_iteration=rounds.stop - rounds.start,
-                num_threads=n_threads,
-            ).reshape(len(X), -1)
+        for booster, n_rounds in self.boosters():
+            raw += booster.predict(cells, raw_score=True, num_iteration=n_rounds, num_threads=n_threads).reshape(
+                len(X), -1
+            )
         return raw
 
     @property
@@ -364,16 +384,20 @@ class LightGBM(BoostedLearner):
         """Total gain of the splits on each column, over the rounds in use."""
         if self._n_rounds == 0:
             return None
-        gains: NDArray[np.float64] = self.booster_.feature_importance("gain", iteration=self._n_rounds)
+        gains: NDArray[np.float64] = np.sum(
+            [booster.feature_importance("gain", iteration=n_rounds) for booster, n_rounds in self.boosters()], axis=0
+        )
         return gains
 
     def leaves(self, X: _Matrix) -> NDArray[np.int64]:
         """Leaf of each row in each tree."""
-        numbers = self.booster_.predict(
-            np.ascontiguousarray(X), pred_leaf=True, num_iteration=self._n_rounds, num_threads=self._n_threads
-        )
-        per_tree = self._leaves_per_tree()
-        return np.asarray(numbers).reshape(len(X), len(per_tree)).astype(np.int64) + leaf_offsets(per_tree)
+        cells, per_tree = np.ascontiguousarray(X), self._leaves_per_tree()
+        numbers = [
+            booster.predict(cells, pred_leaf=True, num_iteration=n_rounds, num_threads=self._n_threads)
+            for booster, n_rounds in self.boosters()
+        ]
+        reached = np.concatenate([np.asarray(part).reshape(len(X), -1) for part in numbers], axis=1)
+        return reached.astype(np.int64) + leaf_offsets(per_tree)
 
     def _leaves_per_tree(self) -> tuple[int, ...]:
         return self.leaves_per_tree_[: self._n_rounds * self.target_.n_raw]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,7 @@ def emit(learner: BoostedLearner, builder: GraphBuilder, X: str) -> str:
     if not learner.n_rounds:
         return emit_target(target, builder, emit_constant(builder, X, learner.start_))
     if isinstance(learner, LightGBM):
-        text = learner.booster_.model_to_string(num_iteration=learner.n_rounds)
-        trees = [_lightgbm_tree(block, i % target.n_raw) for i, block in enumerate(_lightgbm_blocks(text))]
+        trees = [_lightgbm_tree(block, i % target.n_raw) for i, block in enumerate(lightgbm_blocks(learner))]
         return emit_target(target, builder, emit_sum(builder, X, trees, target.n_raw))
     cells = builder.cast(builder.cast(X, "float"), "double")
     if isinstance(learner, XGBoost):
@@ -36,9 +36,10 @@ def emit(learner: BoostedLearner, builder: GraphBuilder, X: str) -> str:
     return emit_target(target, builder, total)
 
 
-def _lightgbm_blocks(text: str) -> Iterator[dict[str, str]]:
-    """Name and value of each line of each tree in LightGBM's text format, which keeps every digit."""
-    for block in text.split("\nTree=")[1:]:
+def lightgbm_blocks(learner: LightGBM) -> Iterator[dict[str, str]]:
+    """Name and value of each line of each tree in use, in LightGBM's text format, which keeps every digit."""
+    blocks = chain.from_iterable(text.split("\nTree=")[1:] for text in learner.descriptions())
+    for block in islice(blocks, learner.n_trees):
         lines = block.partition("\n\n")[0].splitlines()[1:]
         yield dict(line.split("=", 1) for line in lines if "=" in line)
 

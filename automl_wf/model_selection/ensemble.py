@@ -675,7 +675,9 @@ def _predict_parts(
         i, j = places[0]
         X = parts[i][j][0].transform(table)
         for i, j in places:
-            outputs[i, j] = parts[i][j][1].predict(X, n_threads)
+            learner = parts[i][j][1]
+            learner.unpack()
+            outputs[i, j] = learner.predict(X, n_threads)
     return outputs
 
 

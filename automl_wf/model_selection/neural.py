@@ -326,7 +326,7 @@ class MLP(Learner):
         """Probabilities, values or scores."""
         return self.target_.decode(self._forward(self.weights_, draw_in(X)), BEYOND)
 
-    def pack(self) -> None:
+    def settle(self) -> None:
         """Keep the weights in use only."""
         self._snapshots = self._in_use()
 

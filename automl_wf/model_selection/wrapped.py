@@ -29,6 +29,10 @@ class WrappedLearner(Learner):
         """Use the first `n_rounds` rounds only."""
         self.inner.truncate(n_rounds)
 
+    def settle(self) -> None:
+        """Let go of what only another number of rounds would need."""
+        self.inner.settle()
+
     def pack(self) -> None:
         """Take as little memory as can be."""
         self.inner.pack()

@@ -41,7 +41,7 @@ class Guess(Learner):
     The clock ends it after `cut` rounds; on all rows, after a share of them.
     """
 
-    is_packed_ = False
+    is_packed_ = is_settled_ = False
 
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> Guess:
         budget.check("Guess")
@@ -64,8 +64,11 @@ class Guess(Learner):
         return np.where(X[:, 0] > X[:, 0].min(), values, np.nan) if self.params.get("nan") else values
 
     def truncate(self, n_rounds: int) -> None:
-        assert not self.is_packed_
+        assert not self.is_settled_
         self.rounds_ = n_rounds
+
+    def settle(self) -> None:
+        self.is_settled_ = True
 
     def pack(self) -> None:
         self.is_packed_ = True

@@ -27,7 +27,7 @@ def test_a_trial_holds_every_fold(objective_of: Any) -> None:
     assert trial.prediction is not None
     assert trial.prediction.tolist() == [i + 0.5 for i in range(12)]
     assert len(trial.learners) == len(trial.views) == 3
-    assert all(learner.is_packed_ for learner in trial.learners)
+    assert all(learner.is_packed_ and learner.is_settled_ for learner in trial.learners)
     assert trial.fit_time_s > 0
     assert trial.predict_time_ms > 0
 

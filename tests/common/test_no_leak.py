@@ -14,6 +14,7 @@ import pytest
 
 from automl_wf import ModelDevelopmentWorkflow
 from automl_wf.core.folds import FoldCache, FoldData
+from automl_wf.core.kept_matrix import keep
 from automl_wf.evaluation import Evaluation
 
 N = 500
@@ -86,7 +87,7 @@ def test_a_leak_would_be_seen(task: str, monkeypatch: pytest.MonkeyPatch) -> Non
         """As if features were fitted before rows are held out."""
         data = whole(cache, fold, view)
         X = cache.recipes[view].fit(cache.table, cache.y).transform(cache.table)
-        return replace(data, X_train=X[data.train], X_valid=X[cache.folds.splits[fold][1]])
+        return replace(data, teaching=keep(X[data.train]), held_out=keep(X[cache.folds.splits[fold][1]]))
 
     monkeypatch.setattr(FoldCache, "_compute", leaking)
     facts = evaluated(task, seed=1, cv=4, recipe=[("lightgbm", {"view": "target", "n_rounds": 40})])

@@ -163,7 +163,8 @@ def test_classes_of_all_partitions(client: Any, frame: Any, table: pd.DataFrame)
     assert told.severity == "info"
     ((view, learner),) = model.best_estimator_.blend.members[0].parts
     assert "tree" in view.name or view.n_features >= 4
-    tree = learner.booster_.dump_model()["tree_info"][0]["tree_structure"]
+    booster, _ = next(learner.boosters())
+    tree = booster.dump_model()["tree_info"][0]["tree_structure"]
     assert tree["internal_count"] > 0.8 * N_ROWS  # some rows are left out of each tree, as the configuration says
     inputs = table[["a", "b", "c", "colour"]]
     assert model.score(inputs, table["label"]) > 0.85

@@ -121,18 +121,26 @@ def test_curve_is_the_loss_of_what_truncate_leaves(kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_a_packed_model_is_the_same_and_so_is_a_stored_one(name: str) -> None:
+def test_a_packed_model_is_the_same_and_so_is_a_stored_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     task, n_classes, y = TASKS[name]
+    monkeypatch.setattr(boosting, "_TREES_AT_A_TIME", 7)
     learner = build("LightGBM", task, n_classes).fit(*samples(GAPS, y), budget=Budget())
     before, size, n_rounds = learner.predict(GAPS), learner.n_parameters, learner.n_rounds
-    learner.pack()
-    assert learner._booster is None
-    assert (learner.n_parameters, learner.n_rounds) == (size, n_rounds)
+    learner.unpack()
+    assert len(learner._boosters) == len(list(learner.descriptions()))
+    assert (len(learner._boosters) > 1) == (n_rounds > 7)
+    assert np.array_equal(learner.predict(GAPS), before)
     stored = pickle.loads(pickle.dumps(learner))
+    learner.pack()
+    assert learner._boosters is stored._boosters is None
+    assert (learner.n_parameters, learner.n_rounds) == (size, n_rounds)
     assert np.array_equal(learner.predict(GAPS), before)
     assert np.array_equal(stored.predict(GAPS), before)
-    learner.unpack()
-    assert (learner._booster is None) == (n_rounds == 0)
+    grown = learner._n_grown
+    learner.settle()
+    assert n_rounds <= learner._n_grown <= grown
+    assert learner._n_grown < n_rounds + 7
+    assert np.array_equal(learner.predict(GAPS), before)
     assert stored.feature_gains() is None if n_rounds == 0 else np.any(stored.feature_gains() > 0)
 
 
@@ -168,8 +176,8 @@ def test_raw_scores_of_the_graph_are_lightgbms() -> None:
     learner = build("LightGBM", task, n_classes, n_rounds=30, cat_smooth=1.0, min_data_per_group=2)
     learner.fit(*samples(GAPS, y), budget=Budget())
     builder = GraphBuilder()
-    text = learner.booster_.model_to_string(num_iteration=learner.n_rounds)
-    grown = [boosting_onnx._lightgbm_tree(block, 0) for block in boosting_onnx._lightgbm_blocks(text)]
+    grown = [boosting_onnx._lightgbm_tree(block, 0) for block in boosting_onnx.lightgbm_blocks(learner)]
+    assert len(grown) == learner.n_trees
     assert any(tree.members for tree in grown)
     value = boosting_onnx.emit_sum(builder, builder.input("X", "double", 5), grown, 1)
     builder.output(value, "y", "double", [None, 1])

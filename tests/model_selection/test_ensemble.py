@@ -277,6 +277,9 @@ class Slope:
         self.slope = slope
         self.n_parameters = 1
 
+    def unpack(self) -> None:
+        pass
+
     def predict(self, X: np.ndarray, n_threads: int = 1) -> np.ndarray:
         return self.slope * X[:, 0]
 

@@ -147,7 +147,7 @@ def test_few_snapshots_are_kept_around_the_best(monkeypatch: pytest.MonkeyPatch)
     assert len(learner._snapshots) == 4
     assert list(pickle.loads(pickle.dumps(learner))._snapshots) == [best]
     before = learner.predict(X)
-    learner.pack()
+    learner.settle()
     assert list(learner._snapshots) == [best]
     assert np.array_equal(learner.predict(X), before)
 

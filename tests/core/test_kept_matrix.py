@@ -1,0 +1,50 @@
+"""What is kept of a matrix makes it again, bit by bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl_wf.core import kept_matrix
+from automl_wf.core.kept_matrix import Packed, RowsOf, Unpacked, keep
+
+
+def one_hot(n_rows: int, n_columns: int, order: Any) -> np.ndarray:
+    X = np.zeros((n_rows, n_columns), order=order)
+    X[np.arange(n_rows), np.random.default_rng(0).integers(0, n_columns, n_rows)] = 1.0
+    X[::7, 0] = np.nan
+    X[3::11, 1] = -0.0
+    X[5::13, 2] = 1e-300
+    return X
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_matrix_of_zeros_mostly_is_packed_and_made_again(order: Any) -> None:
+    X = one_hot(10_001, 20, order)
+    kept = keep(X)
+    assert isinstance(kept, Packed)
+    assert kept.nbytes < 0.1 * X.nbytes
+    made = kept.make()
+    assert made.tobytes("A") == X.tobytes("A")
+    assert (made.flags.c_contiguous, made.flags.f_contiguous) == (X.flags.c_contiguous, X.flags.f_contiguous)
+
+
+def test_other_matrices_are_kept_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = np.random.default_rng(0).normal(size=(10_001, 20))
+    for X in (full, one_hot(100, 20, "C"), one_hot(10_001, 20, "C")[::2]):
+        kept = keep(X)
+        assert isinstance(kept, Unpacked)
+        assert kept.make() is X
+        assert kept.nbytes == X.nbytes
+    monkeypatch.setattr(kept_matrix, "_SMALL", 0)
+    for shape in ((0, 3), (3, 0), (1, 1)):
+        assert keep(np.zeros(shape)).make().shape == shape
+
+
+def test_rows_of_a_kept_matrix_take_nothing() -> None:
+    X = np.asfortranarray(np.arange(12.0).reshape(4, 3))
+    kept = RowsOf(X, np.array([2, 0]))
+    assert kept.nbytes == 0
+    assert kept.make().tolist() == [[6.0, 7.0, 8.0], [0.0, 1.0, 2.0]]
