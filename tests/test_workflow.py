@@ -248,6 +248,16 @@ def test_few_rows_of_very_many_columns_have_folds_by_time(n_columns: int, second
     assert forecast_folds(table, problem, Budget(seconds), 2) == n_folds
 
 
+@pytest.mark.parametrize(("share_of_zeros", "n_folds"), [(0.0, 1), (0.7, 1), (0.99, 4)])
+def test_columns_that_are_mostly_zero_take_boosting_less_time(share_of_zeros: float, n_folds: int) -> None:
+    rng = np.random.default_rng(0)
+    cells = rng.normal(size=(6000, 1000)) * (rng.random((6000, 1000)) >= share_of_zeros)
+    _, table, _ = learn_schema(cells)
+    problem = define_problem(read_target(np.arange(6000) / 7, "regression", 6000, "test"), table)
+    assert forecast_folds(table, problem, Budget(18.0), 2) == n_folds
+    assert forecast_folds(table, problem, Budget(6.0), 2) == 1  # features and bins of more folds would not fit
+
+
 @pytest.mark.parametrize(("n_jobs", "n_folds"), [(1, 3), (2, 4), (4, 4), (5, 5), (16, 8)])
 def test_folds_fill_the_threads_that_fit_them(n_jobs: int, n_folds: int) -> None:
     _, table, _ = learn_schema(np.arange(10_000.0).reshape(-1, 1))
