@@ -69,7 +69,7 @@ class RowsOf:
 
     @property
     def nbytes(self) -> int:
-        """None."""
+        """Nothing beside the matrix itself."""
         return 0
 
 
