@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from automl_wf.core.budget import Budget
 from automl_wf.core.compat import one_blas_thread
 from automl_wf.core.folds import FoldCache
+from automl_wf.core.kept_matrix import KeptMatrix
 from automl_wf.core.metrics import Scoring
 from automl_wf.core.spread import Outcome, Workers
 from automl_wf.core.tasks import Task
@@ -154,17 +155,17 @@ class FoldFitter:
         valid = self.cache.folds.splits[fold][1]
         learner = learner_of(spec, self.task, self.n_classes, configuration.params, self.seed + fold)
         return learner.fit(
-            self.sample(data.X_train, data.train, data.view, data.cache.setdefault("train", {})),
-            self.sample(data.X_valid, valid, data.view, data.cache.setdefault("valid", {})),
+            self.sample(data.teaching, data.train, data.view, data.cache.setdefault("train", {})),
+            self.sample(data.held_out, valid, data.view, data.cache.setdefault("valid", {})),
             budget=budget,
             n_threads=n_threads,
         )
 
-    def sample(self, X: NDArray[np.float64], rows: Any, view: Any, cache: dict[Any, Any]) -> Sample:
+    def sample(self, matrix: NDArray[np.float64] | KeptMatrix, rows: Any, view: Any, cache: dict[Any, Any]) -> Sample:
         """Rows as a learner is given them."""
         weight = None if self.cache.weight is None else self.cache.weight[rows]
         group = None if self.cache.group is None else self.cache.group[rows]
-        return Sample(X, self.cache.y[rows], weight, group, tuple(view.categorical), cache)
+        return Sample(matrix, self.cache.y[rows], weight, group, tuple(view.categorical), cache)
 
 
 class _FailedElsewhere(Exception):

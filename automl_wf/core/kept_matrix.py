@@ -1,18 +1,25 @@
-"""Matrices kept for later in little memory: a cell that is zero takes a bit, rows of a kept matrix nothing."""
+"""Matrices kept for later in little memory: numbers that recur are written once, zeros take a bit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from sklearn.utils import gen_batches
 
 Floats = NDArray[np.float64]
-#: Bytes below which a matrix is kept as it is.
+#: Bytes up to which a matrix is kept as it is.
 _SMALL = 1 << 20
 #: Share of its bytes that a packed matrix may take at most.
 _WORTH = 0.8
+#: Cells of a column that are looked at first, and the share of them that may differ where numbers recur.
+_LOOKED_AT, _RECURRING = 1_024, 0.98
+#: Columns that are made together before they are put into the rows of a row-major matrix.
+_COLUMNS_AT_ONCE = 16
 
 
 class KeptMatrix(Protocol):
@@ -73,38 +80,106 @@ class RowsOf:
         return 0
 
 
+class _Column(Protocol):
+    """One column of a packed matrix."""
+
+    def write(self, out: Floats) -> None:
+        """Its cells."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class _AllCells:
+    """A column whose numbers hardly recur."""
+
+    cells: Floats
+
+    def write(self, out: Floats) -> None:
+        out[:] = self.cells
+
+    @property
+    def nbytes(self) -> int:
+        return self.cells.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class _Filled:
+    """A column with many zeros: a bit for each cell, whether it is anything else, and those that are."""
+
+    is_filled: NDArray[np.uint8]
+    cells: Floats
+
+    def write(self, out: Floats) -> None:
+        out[:] = 0.0
+        out[np.unpackbits(self.is_filled, count=len(out)).view(np.bool_)] = self.cells
+
+    @property
+    def nbytes(self) -> int:
+        return self.is_filled.nbytes + self.cells.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class _Recurring:
+    """A column of few numbers: each of them once, and for each cell which one: in a bit, one byte or two."""
+
+    numbers: Floats
+    codes: NDArray[Any]
+
+    @classmethod
+    def of(cls, numbers: Floats, codes: NDArray[np.intp]) -> _Recurring:
+        if len(numbers) <= 2:
+            return cls(numbers, np.packbits(codes.astype(np.bool_)))
+        return cls(numbers, codes.astype(np.uint8 if len(numbers) <= 256 else np.uint16))
+
+    def write(self, out: Floats) -> None:
+        codes = np.unpackbits(self.codes, count=len(out)) if len(self.numbers) <= 2 else self.codes
+        out[:] = self.numbers[codes]
+
+    @property
+    def nbytes(self) -> int:
+        return self.numbers.nbytes + self.codes.nbytes
+
+
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """A matrix many of whose cells are zero.
+    """A matrix many of whose numbers recur within a column.
 
     Parameters
     ----------
-    shape : (int, int)
-        Rows and features.
+    n_rows : int
+        Rows.
     order : {"C", "F"}
         Memory order.
-    is_filled : ndarray of uint8
-        A bit for each cell, in the order of the memory: whether it is anything but zero.
-    cells : ndarray of float64
-        Those that are.
+    columns : sequence of columns
+        Each in whatever way takes least.
     """
 
-    shape: tuple[int, int]
+    n_rows: int
     order: Literal["C", "F"]
-    is_filled: NDArray[np.uint8]
-    cells: Floats
+    columns: Sequence[_Column]
 
     def make(self) -> Floats:
         """The matrix."""
         # Filled, not only allocated: pages are first touched in order.
-        flat = np.full(self.shape[0] * self.shape[1], 0.0)
-        np.place(flat, np.unpackbits(self.is_filled, count=len(flat)), self.cells)
-        return flat.reshape(self.shape, order=self.order)
+        X = np.full((self.n_rows, len(self.columns)), 0.0, order=self.order)
+        if self.order == "F":
+            for column, out in zip(self.columns, X.T, strict=True):
+                column.write(out)
+            return X
+        for some in gen_batches(len(self.columns), _COLUMNS_AT_ONCE):
+            part = np.empty((some.stop - some.start, self.n_rows))
+            for column, out in zip(self.columns[some], part, strict=True):
+                column.write(out)
+            X[:, some] = part.T
+        return X
 
     @property
     def nbytes(self) -> int:
-        """Those of bits and cells."""
-        return self.is_filled.nbytes + self.cells.nbytes
+        """Those of the columns."""
+        return sum(column.nbytes for column in self.columns)
 
 
 def keep(X: Floats) -> KeptMatrix:
@@ -119,12 +194,28 @@ def keep(X: Floats) -> KeptMatrix:
     -------
     KeptMatrix
     """
-    order: Literal["C", "F"] = "F" if X.flags.f_contiguous else "C"
-    if X.nbytes < _SMALL or not (X.flags.f_contiguous or X.flags.c_contiguous):
+    if X.nbytes <= _SMALL or not (X.flags.f_contiguous or X.flags.c_contiguous):
         return Unpacked(X)
-    flat = X.reshape(-1, order=order)
-    # By its bits: the zero below zero is another cell.
-    is_filled = flat.view(np.int64) != 0
-    if 8 * np.count_nonzero(is_filled) + len(flat) / 8 > _WORTH * X.nbytes:
-        return Unpacked(X)
-    return Packed((X.shape[0], X.shape[1]), order, np.packbits(is_filled), flat[is_filled])
+    columns: list[_Column] = []
+    for some in gen_batches(X.shape[1], _COLUMNS_AT_ONCE):
+        columns += [_packed(column) for column in np.ascontiguousarray(X[:, some].T)]
+    packed = Packed(len(X), "F" if X.flags.f_contiguous else "C", columns)
+    return packed if packed.nbytes <= _WORTH * X.nbytes else Unpacked(X)
+
+
+def _packed(column: Floats) -> _Column:
+    """The column as it takes least, its numbers told apart by their bits: the zero below zero is another one."""
+    bits = column.view(np.int64)
+    looked_at = bits[:: max(len(bits) // _LOOKED_AT, 1)]
+    n_different = len(np.unique(looked_at))
+    filled_bytes = len(bits) / 8 + 8 * np.count_nonzero(bits)
+    if n_different <= 2 or (n_different <= _RECURRING * len(looked_at) and filled_bytes > len(bits)):
+        codes, numbers = pd.factorize(bits)
+        if len(numbers) <= 1 << 16:
+            recurring = _Recurring.of(numbers.view(np.float64), codes)
+            if recurring.nbytes < min(filled_bytes, column.nbytes):
+                return recurring
+    if filled_bytes > column.nbytes:
+        return _AllCells(column.copy())
+    is_filled = bits != 0
+    return _Filled(np.packbits(is_filled), column[is_filled])

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils import gen_batches
 
 from automl_wf.core.budget import check_clock
+from automl_wf.core.kept_matrix import KeptMatrix, keep
 from automl_wf.core.schema import Column, ColumnKind, Edge, Schema
 from automl_wf.core.table import Table
 from automl_wf.core.tasks import Task
@@ -125,7 +126,7 @@ class Step:
 
 
 #: Step of a recipe, by identity → the step fitted, and its features of the rows it was fitted on.
-Shared: TypeAlias = dict[int, tuple[Step, Numbers]]
+Shared: TypeAlias = dict[int, tuple[Step, KeptMatrix]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,11 +295,11 @@ class Recipe:
         for unfitted, (step, out) in zip(self.steps, view.outputs(X), strict=True):
             check_clock(f"Making features of view {self.name!r}")
             if id(unfitted) in known:
-                out[:] = known[id(unfitted)][1]
+                out[:] = known[id(unfitted)][1].make()
                 continue
             step.write_training(table, y, weight, group, out)
             if shared is not None and step.is_cross_fitted and out.size <= _MAX_SHARED_CELLS:
-                shared[id(unfitted)] = step, out.copy()
+                shared[id(unfitted)] = step, keep(out.copy(order="K"))
         return view, X
 
 

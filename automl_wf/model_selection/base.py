@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from automl_wf.core.budget import Budget
+from automl_wf.core.kept_matrix import KeptMatrix
 from automl_wf.core.search_space import SearchSpace
 from automl_wf.core.tasks import Task
 
@@ -27,7 +28,7 @@ class Sample:
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features)
+    matrix : ndarray of shape (n_rows, n_features) or KeptMatrix
         float64; NaN is missing (tree view only).
     y : ndarray of shape (n_rows,)
         Class codes 0 … K-1 (int64), values (float64) or relevance grades (float64, ranking).
@@ -41,12 +42,26 @@ class Sample:
         Lives as long as the sample: a learner may keep what is costly to derive from these rows alone (binned data).
     """
 
-    X: NDArray[np.float64]
+    matrix: NDArray[np.float64] | KeptMatrix
     y: NDArray[Any]
     weight: NDArray[np.float64] | None = None
     group: NDArray[np.int64] | None = None
     categorical: tuple[int, ...] = ()
     cache: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    _made: list[NDArray[np.float64]] = field(default_factory=list, init=False, compare=False, repr=False)
+
+    @property
+    def X(self) -> NDArray[np.float64]:
+        """The matrix, made when it is first asked for."""
+        if isinstance(self.matrix, np.ndarray):
+            return self.matrix
+        if not self._made:
+            self._made.append(self.matrix.make())
+        return self._made[0]
+
+    def let_go(self) -> None:
+        """Free the matrix, if it can be made again."""
+        self._made.clear()
 
 
 @dataclass(frozen=True)

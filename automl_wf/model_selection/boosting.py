@@ -116,7 +116,7 @@ class BoostedLearner(Learner):
         self.target_ = TargetCode.learn(self.task, self.n_classes, train)
         y = self.target_.encode(train.y)
         self.start_ = self.target_.start(y, train.weight)
-        if self.target_.is_constant or not _varies(train.X):
+        if self.target_.is_constant or not _varies(train):
             return self
         watch = Watch(budget, int(self.params.get("patience", _PATIENCE)))
         self._grow(train, y, None if valid is None else self.target_.known(valid), watch)
@@ -435,9 +435,10 @@ class XGBoost(BoostedLearner):
 
     def _matrix(self, sample: Sample, y: NDArray[Any] | None = None) -> Any:
         xgboost = _require("xgboost")
-        margin = np.repeat(self.start_[None, :], len(sample.X), axis=0)
-        base = margin if self.target_.n_raw > 1 else margin[:, 0]
         cells = as_float32(sample.X)
+        sample.let_go()
+        margin = np.repeat(self.start_[None, :], len(cells), axis=0)
+        base = margin if self.target_.n_raw > 1 else margin[:, 0]
         return xgboost.DMatrix(cells, y, weight=sample.weight, base_margin=base, nthread=self._n_threads)
 
     def _loss(self, booster: Any, watched: Any, valid: Sample) -> float:
@@ -503,12 +504,16 @@ class CatBoost(BoostedLearner):
             "logging_level": "Silent",
         }
         self._check_binning(train.X, watch.budget)
-        pool = catboost.Pool(as_float32(train.X), y, weight=train.weight)
-        watched = None
-        if valid is not None:
-            watched = catboost.Pool(as_float32(valid.X), self.target_.encode(valid.y), weight=valid.weight)
+        pool = self._pool(train, y)
+        watched = None if valid is None else self._pool(valid, self.target_.encode(valid.y))
         self.model_ = catboost.CatBoost(options)
         self.model_.fit(pool, eval_set=watched, use_best_model=False, callbacks=[_CatBoostCallback(watch)])
+
+    @staticmethod
+    def _pool(sample: Sample, y: NDArray[Any]) -> Any:
+        cells = as_float32(sample.X)
+        sample.let_go()
+        return _require("catboost").Pool(cells, y, weight=sample.weight)
 
     def _raw(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         raw = self.model_.predict(
@@ -587,8 +592,9 @@ def _dataset(
         categorical_feature=list(sample.categorical),
         reference=reference,
         params={"verbosity": -1, "feature_pre_filter": False, "data_random_seed": 1, **params},
-    )
-    return data.construct()
+    ).construct()
+    sample.let_go()
+    return data
 
 
 def without_negative_codes(X: _Matrix, categorical: Sequence[int]) -> _Matrix:
@@ -617,13 +623,13 @@ def _leaf_table(trees: list[dict[str, Any]]) -> _Matrix:
     return table.astype(np.float64)
 
 
-def _varies(X: _Matrix) -> bool:
+def _varies(sample: Sample) -> bool:
     """Whether any column has two different cells: otherwise there is nothing to split on."""
-    first = X[:1]
-    return any(
-        bool(np.any((column != head) & ~(np.isnan(column) & np.isnan(head))))
-        for column, head in zip(X.T, first.T, strict=True)
-    )
+    if "varies" not in sample.cache:
+        sample.cache["varies"] = any(
+            bool(np.any((column != column[:1]) & ~(np.isnan(column) & np.isnan(column[:1])))) for column in sample.X.T
+        )
+    return bool(sample.cache["varies"])
 
 
 def _require(name: str) -> Any:

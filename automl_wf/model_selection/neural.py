@@ -217,6 +217,10 @@ class MLP(Learner):
             weight = (train.weight / train.weight.mean()).astype(np.float32)
         held = None if valid is None else self.target_.known(valid)
         seen = None if held is None else _single(held.X)
+        # It learns from single precision alone.
+        train.let_go()
+        if held is not None:
+            held.let_go()
         rate, decay = self._number("learning_rate", 0.003), self._number("weight_decay", 0.01)
         optimiser = _Adam(self._snapshots[0], rate, decay, self.n_head)
         size = int(self.params.get("batch_size", 0)) or int(np.clip(2 ** round(np.log2(len(X) / 16)), 32, 512))

@@ -69,7 +69,7 @@ def smooth(train: Sample, task: Task, random: np.random.Generator) -> Sample:
     deviation = np.nanstd(train.X[:, places], axis=0)
     X = made.X.copy()
     X[:, places] += BANDWIDTH * deviation * random.standard_normal((len(X), len(places)))
-    return _joined(train, replace(made, X=X))
+    return _joined(train, replace(made, matrix=X))
 
 
 def mixup(train: Sample, task: Task, random: np.random.Generator) -> Sample:
@@ -88,11 +88,11 @@ def mixup(train: Sample, task: Task, random: np.random.Generator) -> Sample:
     X = np.where(is_kept, train.X[first], mixed)
     if not task.is_classification:
         y = share * train.y[first] + (1.0 - share) * train.y[second]
-        pair = replace(train, X=X, y=y, weight=share * weight[first] + (1.0 - share) * weight[second], cache={})
+        pair = replace(train, matrix=X, y=y, weight=share * weight[first] + (1.0 - share) * weight[second], cache={})
         return _joined(train, pair)
     both = replace(
         train,
-        X=np.vstack([X, X]),
+        matrix=np.vstack([X, X]),
         y=np.concatenate([train.y[first], train.y[second]]),
         weight=np.concatenate([share * weight[first], (1.0 - share) * weight[second]]),
         cache={},
@@ -194,7 +194,7 @@ def _shares(sample: Sample, n_classes: int) -> _Matrix:
 
 def _take(sample: Sample, rows: NDArray[np.intp]) -> Sample:
     weight = None if sample.weight is None else sample.weight[rows]
-    return replace(sample, X=sample.X[rows], y=sample.y[rows], weight=weight, group=None, cache={})
+    return replace(sample, matrix=sample.X[rows], y=sample.y[rows], weight=weight, group=None, cache={})
 
 
 def _joined(first: Sample, second: Sample) -> Sample:
@@ -202,7 +202,7 @@ def _joined(first: Sample, second: Sample) -> Sample:
     if first.weight is not None or second.weight is not None:
         weight = np.concatenate([_weights(first), _weights(second)])
     X, y = np.vstack([first.X, second.X]), np.concatenate([first.y, second.y])
-    return replace(first, X=X, y=y, weight=weight, group=None, cache={})
+    return replace(first, matrix=X, y=y, weight=weight, group=None, cache={})
 
 
 def _continuous(sample: Sample) -> NDArray[np.intp]:

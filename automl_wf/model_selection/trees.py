@@ -63,6 +63,7 @@ class TreeLearner(Learner):
         if not self.target_.is_constant:
             if "float32" not in train.cache:
                 train.cache["float32"] = as_float32(train.X)
+                train.let_go()
             self.trees_ = self._grow(train.cache["float32"], self.target_.encode(train.y), train.weight, budget)
         return self
 

@@ -20,6 +20,38 @@ def one_hot(n_rows: int, n_columns: int, order: Any) -> np.ndarray:
     return X
 
 
+def awkward(n_rows: int, order: Any) -> np.ndarray:
+    """Columns of 1, 2, 200, 3,000 and all different numbers, of few and of some that are not zero, 2 × 10 of each."""
+    rng = np.random.default_rng(0)
+    some = rng.normal(size=n_rows)
+    columns = [
+        np.full(n_rows, np.nan),
+        np.where(some > 0, 3.0, -0.0),
+        np.where(some > 1, rng.integers(0, 200, n_rows) / 3.0, np.nan),
+        rng.integers(0, 3_000, n_rows) / 7.0,
+        some,
+        np.where(some > 1.6, some, 0.0),
+        np.where(some > 0, some, 0.0),
+    ]
+    return np.array(np.column_stack([c for c in columns for _ in range(10)] * 2), order=order)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("n_rows", [3, 1_001, 70_003])
+def test_columns_are_packed_as_they_take_least(order: Any, n_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_matrix, "_SMALL", 0)
+    X = awkward(n_rows, order)
+    kept = keep(X)
+    made = kept.make()
+    assert made.tobytes("A") == X.tobytes("A")
+    assert (made.flags.c_contiguous, made.flags.f_contiguous) == (X.flags.c_contiguous, X.flags.f_contiguous)
+    if n_rows == 70_003:
+        assert isinstance(kept, Packed)
+        bytes_per_cell = np.array([c.nbytes / n_rows for c in kept.columns]).reshape(2, 7, 10).mean(axis=(0, 2))
+        expected = [1 / 8, 1 / 8, 1.0, 2.0, 8.0, 1 / 8 + 8 * 0.055, 1 / 8 + 8 * 0.5]
+        assert bytes_per_cell == pytest.approx(expected, rel=0.05, abs=0.4)
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_a_matrix_of_zeros_mostly_is_packed_and_made_again(order: Any) -> None:
     X = one_hot(10_001, 20, order)
@@ -31,7 +63,7 @@ def test_a_matrix_of_zeros_mostly_is_packed_and_made_again(order: Any) -> None:
     assert (made.flags.c_contiguous, made.flags.f_contiguous) == (X.flags.c_contiguous, X.flags.f_contiguous)
 
 
-def test_other_matrices_are_kept_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_and_full_matrices_are_kept_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     full = np.random.default_rng(0).normal(size=(10_001, 20))
     for X in (full, one_hot(100, 20, "C"), one_hot(10_001, 20, "C")[::2]):
         kept = keep(X)

@@ -45,6 +45,17 @@ TASKS = {
 KINDS = ("LightGBM", "XGBoost", "CatBoost")
 
 
+class Made:
+    """A matrix that counts how often it was made."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows, self.n_made, self.nbytes = rows, 0, 0
+
+    def make(self) -> np.ndarray:
+        self.n_made += 1
+        return self.rows.copy()
+
+
 def build(kind: str, task: Task, n_classes: int, seed: int = 0, **params: Any) -> Any:
     if kind != "LightGBM":
         pytest.importorskip(kind.lower())
@@ -302,3 +313,24 @@ def test_nothing_is_printed_or_warned(kind: str, capfd: pytest.CaptureFixture[st
         pickle.loads(pickle.dumps(learner)).predict(UNKNOWN)
     captured = capfd.readouterr()
     assert (captured.out, captured.err) == ("", "")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_are_made_once_for_a_fit_and_let_go_while_trees_grow(kind: str) -> None:
+    teaching, held_out = Made(X[:TRAIN]), Made(X[TRAIN:])
+    caches: tuple[dict[Any, Any], ...] = ({}, {})
+    n_made = []
+    for _ in range(2):
+        train = Sample(teaching, SIGNAL[:TRAIN], cache=caches[0])
+        valid = Sample(held_out, SIGNAL[TRAIN:], cache=caches[1])
+        learner = build(kind, Task.REGRESSION, 1, n_rounds=20).fit(train, valid, budget=Budget())
+        n_made.append((teaching.n_made, held_out.n_made))
+        assert not train._made
+        assert not valid._made
+    # Bins of LightGBM are kept: the second time no row is asked for.
+    assert n_made == [(1, 1), (1, 1) if kind == "LightGBM" else (2, 2)]
+    given = build(kind, Task.REGRESSION, 1, n_rounds=20)
+    given.fit(Sample(X[:TRAIN], SIGNAL[:TRAIN]), Sample(X[TRAIN:], SIGNAL[TRAIN:]), budget=Budget())
+    assert np.array_equal(learner.predict(X), given.predict(X))
+    assert np.array_equal(train.X, X[:TRAIN])
+    assert train.X is train.X
