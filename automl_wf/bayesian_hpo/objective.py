@@ -561,18 +561,16 @@ class Objective:
     def _predict(self, view: str, learners: Sequence[Learner]) -> list[tuple[NDArray[np.float64], float]]:
         """Predictions of each fold's held-out rows and the seconds they took; side by side, as folds are fitted.
 
-        Models are read one by one: all of a trial's at once could take more memory than its rows.
+        Models stay packed and are read a few trees at a time, which is not counted.
         """
         n_workers = self._n_side_by_side(len(learners))
         n_threads = self.n_jobs // n_workers if len(self.cache.y) > MIN_PARALLEL_ROWS else 1
 
         def of(fold: int) -> tuple[NDArray[np.float64], float]:
             X, learner = self.cache.get(fold, view).X_valid, learners[fold]
-            learner.unpack()
             start = time.perf_counter()
-            prediction, seconds = learner.predict(X, n_threads), time.perf_counter() - start
-            learner.pack()
-            return prediction, seconds
+            prediction = learner.predict(X, n_threads)
+            return prediction, time.perf_counter() - start - learner.reading_s
 
         folds = range(len(learners))
         if not self._is_side_by_side:

@@ -225,6 +225,8 @@ class Learner(ABC):
     curve_: NDArray[np.float64] | None = None
     #: Whether the time ran out before the learner was done: what is there is valid but smaller than asked for.
     is_cut_short_: bool = False
+    #: Seconds of the last prediction that went into reading a packed model.
+    reading_s: float = 0.0
 
     @abstractmethod
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> Learner:
@@ -251,11 +253,8 @@ class Learner(ABC):
     def settle(self) -> None:  # noqa: B027
         """Let go of what only another number of rounds would need: none will be asked for."""
 
-    def pack(self) -> None:  # noqa: B027  (most learners take little memory as they are)
-        """Take as little memory as can be until `unpack`; each prediction then reads anew what it needs."""
-
-    def unpack(self) -> None:  # noqa: B027
-        """Have at hand what `predict` needs."""
+    def unpack(self) -> None:  # noqa: B027  (most learners take little memory as they are)
+        """Have at hand what `predict` needs; until then each prediction reads it anew, a few trees at a time."""
 
     @property
     def n_rounds(self) -> int | None:

@@ -32,8 +32,10 @@ from automl_wf.model_selection.trees import as_float32, in_blocks
 _Matrix = NDArray[np.float64]
 _MAX_ROUNDS, _MAX_TREES, _PATIENCE, _ROUNDS_WITHOUT_WATCH = 10_000, 40_000, 50, 200
 _EMPTY_ROUNDS = 3
-#: Trees of LightGBM that are written down together, and that rows are taken through together.
+#: Trees of LightGBM and XGBoost that are written down together, and that rows are taken through together.
 _TREES_AT_A_TIME = 200
+#: Bytes that trees of LightGBM may take while more are grown, and what one takes for each leaf it may have and beside.
+_GROWING_BYTES, _LEAF_BYTES, _TREE_BYTES = 64 << 20, 60, 600
 #: Seconds that one thread takes to bin a cell (65 to 130 ns of XGBoost and CatBoost were measured, more in thousands of
 #: columns); of LightGBM to order it, which is done for so many rows at most, and to put it into its bin.
 BINNING_S = 1.2e-7
@@ -172,6 +174,11 @@ class BoostedLearner(Learner):
     def _n_grown(self) -> int:
         """Rounds that were grown."""
 
+    @property
+    def _rounds_per_piece(self) -> int:
+        """Rounds that are written down together, and that rows are taken through together."""
+        return max(_TREES_AT_A_TIME // self.target_.n_raw, 1)
+
     def _most_rounds(self, valid: Sample | None) -> int:
         asked = self.params.get("n_rounds")
         if asked is None:
@@ -213,10 +220,12 @@ class LightGBM(BoostedLearner):
         booster = Booster(params=options, train_set=data)
         if watched is not None:
             booster.add_valid(watched, "valid")
-        empty = 0
+        self._boosters, self.packed_, self.leaves_per_tree_ = None, (), ()
+        most_at_a_time, n_written, empty = self._most_rounds_at_a_time(options), 0, 0
         for _ in range(self._most_rounds(valid)):
+            n_before = booster.current_iteration()
             booster.update()
-            if booster.current_iteration() == watch.n_done:
+            if booster.current_iteration() == n_before:
                 # Columns are drawn at random: another draw may find a split where this one found none.
                 empty += 1
                 if empty == _EMPTY_ROUNDS:
@@ -225,7 +234,10 @@ class LightGBM(BoostedLearner):
             empty = 0
             if not watch.goes_on(None if watched is None else self._loss(booster)):
                 break
-        self._keep(booster)
+            if booster.current_iteration() - n_written >= most_at_a_time:
+                self._keep(booster, n_written)
+                n_written = self._let_trees_go(booster)
+        self._keep(booster, n_written)
 
     def fit_elsewhere(self, code: TargetCode, start: _Matrix, grow: Callable[[Mapping[str, Any]], str]) -> LightGBM:
         """Fit by somebody else's hands, on rows that are not here.
@@ -245,22 +257,42 @@ class LightGBM(BoostedLearner):
             This learner, fitted.
         """
         self._n_threads, self.target_, self.start_ = 1, code, start
+        self._boosters, self.packed_, self.leaves_per_tree_ = None, (), ()
         self._keep(_booster_of(grow(self._lightgbm_options(None))))
         self._n_rounds = self._n_grown
         return self
 
-    def _keep(self, booster: Any) -> None:
-        self._boosters = None
-        packed, leaves = [], []
-        for rounds in gen_batches(booster.current_iteration(), self._rounds_per_piece):
-            text = booster.model_to_string(num_iteration=rounds.stop - rounds.start, start_iteration=rounds.start)
+    def _keep(self, booster: Any, first: int = 0) -> None:
+        """Write down the rounds from the first one given on, after those that are written down already."""
+        packed, leaves = list(self.packed_), list(self.leaves_per_tree_)
+        for start in range(first, booster.current_iteration(), self._rounds_per_piece):
+            text = booster.model_to_string(num_iteration=self._rounds_per_piece, start_iteration=start)
             packed.append(zlib.compress(text.encode(), _FASTEST))
             leaves += [int(n) for n in re.findall(r"^num_leaves=(\d+)$", text, re.MULTILINE)]
         self.packed_, self.leaves_per_tree_ = tuple(packed), tuple(leaves)
 
-    @property
-    def _rounds_per_piece(self) -> int:
-        return max(_TREES_AT_A_TIME // self.target_.n_raw, 1)
+    def _most_rounds_at_a_time(self, options: Mapping[str, Any]) -> int:
+        """Rounds whose trees are held while more are grown; each takes as many leaves as it may have, not as it has."""
+        if int(options.get("bagging_freq", 0)) > 1:  # rows are drawn by the number of the round, which is then another
+            return _MAX_ROUNDS
+        bytes_per_tree = _LEAF_BYTES * int(options.get("num_leaves", 31)) + _TREE_BYTES
+        bytes_per_piece = self._rounds_per_piece * self.target_.n_raw * bytes_per_tree
+        return self._rounds_per_piece * max(_GROWING_BYTES // bytes_per_piece, 1)
+
+    def _let_trees_go(self, booster: Any) -> int:
+        """Let LightGBM forget all rounds but the first, which holds the start; returns how many rounds it still has.
+
+        It can only take rounds back. Of trees whose leaves are zero nothing but the trees is taken back: the scores
+        that the next ones are grown on stay as they are, bit by bit.
+        """
+        n_raw, n_rounds = self.target_.n_raw, booster.current_iteration()
+        held = range(n_raw, n_rounds * n_raw)
+        for tree, n_leaves in zip(held, self.leaves_per_tree_[-len(held) :], strict=True):
+            for leaf in range(n_leaves):
+                booster.set_leaf_output(tree, leaf, 0.0)
+        for _ in range(1, n_rounds):
+            booster.rollback_one_iter()
+        return 1
 
     def descriptions(self) -> Iterator[str]:
         """LightGBM's own description of the trees in use, a few rounds at a time; of the last ones maybe more."""
@@ -269,32 +301,40 @@ class LightGBM(BoostedLearner):
 
     def boosters(self) -> Iterator[tuple[Any, int]]:
         """LightGBM's models of the rounds in use, one after the other, and how many rounds of each are."""
-        pieces = map(_booster_of, self.descriptions()) if self._boosters is None else self._boosters
+        self.reading_s = 0.0
+        pieces = self._read() if self._boosters is None else self._boosters
         for booster, rounds in zip(pieces, gen_batches(self._n_rounds, self._rounds_per_piece), strict=True):
             yield booster, rounds.stop - rounds.start
+
+    def _read(self) -> Iterator[Any]:
+        texts = self.descriptions()
+        while True:
+            start = time.perf_counter()
+            text = next(texts, None)
+            if text is None:
+                return
+            booster = _booster_of(text)
+            self.reading_s += time.perf_counter() - start
+            yield booster
 
     def truncate(self, n_rounds: int) -> None:
         """Use the first `n_rounds` of the rounds that were grown."""
         super().truncate(n_rounds)
-        self.pack()
+        self._boosters = None
 
     def settle(self) -> None:
         """Let go of the description of later rounds."""
         self.packed_ = self.packed_[: -(-self._n_rounds // self._rounds_per_piece)]
         self.leaves_per_tree_ = self.leaves_per_tree_[: len(self.packed_) * self._rounds_per_piece * self.target_.n_raw]
 
-    def pack(self) -> None:
-        """Keep the description only, which is read for each prediction."""
-        self._boosters = None
-
     def unpack(self) -> None:
-        """Read the description."""
+        """Read the description, which is else read for each prediction."""
         if self._boosters is None:
-            self._boosters = tuple(map(_booster_of, self.descriptions()))
+            self._boosters = tuple(self._read())
 
     def __getstate__(self) -> dict[str, Any]:
         """The description only."""
-        return {name: value for name, value in vars(self).items() if name != "_boosters"}
+        return {name: value for name, value in vars(self).items() if name not in ("_boosters", "reading_s")}
 
     @staticmethod
     def _loss(booster: Any) -> float:
@@ -406,8 +446,13 @@ class LightGBM(BoostedLearner):
 class XGBoost(BoostedLearner):
     """XGBoost's histogram method, on float32 cells; its leaves are added up in double, which the graph can repeat."""
 
-    booster_: Any = None
-    leaves_: _Matrix
+    #: XGBoost's models of a few rounds each: what is made of a row or of a model takes memory for so many trees only.
+    boosters_: tuple[Any, ...] = ()
+    #: What the leaves of each of them hold, by tree and number of the node.
+    leaf_tables_: tuple[_Matrix, ...] = ()
+    #: Nodes and leaves of every tree grown, round by round and class by class.
+    nodes_per_tree_: tuple[int, ...] = ()
+    leaves_per_tree_: tuple[int, ...] = ()
 
     def _grow(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch) -> None:
         xgboost = _require("xgboost")
@@ -428,10 +473,15 @@ class XGBoost(BoostedLearner):
             booster.update(data, i)
             if not watch.goes_on(None if watched is None or valid is None else self._loss(booster, watched, valid)):
                 break
-        text = booster.save_raw("json")
-        self.booster_ = xgboost.Booster({"nthread": self._n_threads, "verbosity": 0})
-        self.booster_.load_model(text)
-        self.leaves_ = _leaf_table(self.trees())
+        # Parts of a model hold no data.
+        self.boosters_ = tuple(booster[rounds] for rounds in gen_batches(watch.n_done, self._rounds_per_piece))
+        tables, nodes, leaves = [], [], []
+        for part in self.boosters_:
+            trees = _xgboost_trees(part)
+            tables.append(_leaf_table(trees))
+            nodes += [len(tree["left_children"]) for tree in trees]
+            leaves += [tree["left_children"].count(-1) for tree in trees]
+        self.leaf_tables_, self.nodes_per_tree_, self.leaves_per_tree_ = tuple(tables), tuple(nodes), tuple(leaves)
 
     def _matrix(self, sample: Sample, y: NDArray[Any] | None = None) -> Any:
         xgboost = _require("xgboost")
@@ -445,34 +495,48 @@ class XGBoost(BoostedLearner):
         raw = booster.predict(watched, output_margin=True).astype(np.float64).reshape(len(valid.y), -1)
         return self.target_.loss(self.target_.encode(valid.y), raw, valid.weight)
 
-    def trees(self) -> list[dict[str, Any]]:
-        """XGBoost's own description of each tree grown, round by round and class by class."""
-        trees: list[dict[str, Any]] = json.loads(bytes(self.booster_.save_raw("json")))["learner"]["gradient_booster"][
-            "model"
-        ]["trees"]
-        return trees
+    def settle(self) -> None:
+        """Let go of later rounds."""
+        n_parts = -(-self._n_rounds // self._rounds_per_piece)
+        n_trees = n_parts * self._rounds_per_piece * self.target_.n_raw
+        self.boosters_, self.leaf_tables_ = self.boosters_[:n_parts], self.leaf_tables_[:n_parts]
+        self.nodes_per_tree_, self.leaves_per_tree_ = self.nodes_per_tree_[:n_trees], self.leaves_per_tree_[:n_trees]
+
+    def trees(self) -> Iterator[dict[str, Any]]:
+        """XGBoost's own description of each tree in use, round by round and class by class."""
+        for booster, n_rounds in self._parts_in_use():
+            yield from _xgboost_trees(booster)[: n_rounds * self.target_.n_raw]
+
+    def _parts_in_use(self) -> Iterator[tuple[Any, int]]:
+        """XGBoost's models of the rounds in use, and how many rounds of each are."""
+        for booster, rounds in zip(self.boosters_, gen_batches(self._n_rounds, self._rounds_per_piece), strict=False):
+            yield booster, rounds.stop - rounds.start
+
+    def _nodes(self, X: _Matrix) -> Iterator[NDArray[np.int64]]:
+        """Node that each row ends in, in each tree in use, a few rounds at a time."""
+        rows = self._matrix(Sample(X, np.zeros(0)))
+        for booster, n_rounds in self._parts_in_use():
+            numbers = booster.predict(rows, pred_leaf=True, iteration_range=(0, n_rounds))
+            yield np.asarray(numbers).reshape(len(X), -1).astype(np.int64)
 
     def _raw(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         return in_blocks(self._raw_of_block, X, n_threads)
 
     def _raw_of_block(self, X: _Matrix) -> _Matrix:
-        reached = self.booster_.predict(
-            self._matrix(Sample(X, np.zeros(0))), pred_leaf=True, iteration_range=(0, self._n_rounds)
-        )
-        numbers = reached.reshape(len(X), -1).astype(np.int64)
-        held = self.leaves_[np.arange(numbers.shape[1]), numbers]
-        total: _Matrix = held.reshape(len(X), -1, self.target_.n_raw).sum(axis=1) + self.start_
-        return total
+        raw = np.repeat(self.start_[None, :], len(X), axis=0)
+        for table, numbers in zip(self.leaf_tables_, self._nodes(X), strict=False):
+            held = table[np.arange(numbers.shape[1]), numbers]
+            raw += held.reshape(len(X), -1, self.target_.n_raw).sum(axis=1)
+        return raw
 
     @property
     def _n_grown(self) -> int:
-        return 0 if self.booster_ is None else int(self.booster_.num_boosted_rounds())
+        return len(self.leaves_per_tree_) // self.target_.n_raw
 
     @property
     def n_parameters(self) -> int:
         """Leaves of all trees in use."""
-        trees = self.trees()[: self._n_rounds * self.target_.n_raw] if self._n_rounds else []
-        return sum(tree["left_children"].count(-1) for tree in trees)
+        return sum(self.leaves_per_tree_[: self._n_rounds * self.target_.n_raw])
 
     @property
     def n_leaves(self) -> int:
@@ -481,10 +545,8 @@ class XGBoost(BoostedLearner):
 
     def leaves(self, X: _Matrix) -> NDArray[np.int64]:
         """Leaf of each row in each tree."""
-        rounds = (0, self._n_rounds)
-        numbers = self.booster_.predict(self._matrix(Sample(X, np.zeros(0))), pred_leaf=True, iteration_range=rounds)
-        sizes = [len(tree["left_children"]) for tree in self.trees()[: self._n_rounds * self.target_.n_raw]]
-        return np.asarray(numbers).reshape(len(X), len(sizes)).astype(np.int64) + leaf_offsets(sizes)
+        sizes = self.nodes_per_tree_[: self._n_rounds * self.target_.n_raw]
+        return np.concatenate(list(self._nodes(X)), axis=1) + leaf_offsets(sizes)
 
 
 class CatBoost(BoostedLearner):
@@ -613,6 +675,13 @@ def _query_sizes(sample: Sample) -> NDArray[np.int64]:
     starts = np.flatnonzero(np.r_[True, sample.group[1:] != sample.group[:-1]])
     sizes: NDArray[np.int64] = np.diff(np.r_[starts, len(sample.group)])
     return sizes
+
+
+def _xgboost_trees(booster: Any) -> list[dict[str, Any]]:
+    """XGBoost's own description of each tree of a model."""
+    description = json.loads(bytes(booster.save_raw("json")))
+    trees: list[dict[str, Any]] = description["learner"]["gradient_booster"]["model"]["trees"]
+    return trees
 
 
 def _leaf_table(trees: list[dict[str, Any]]) -> _Matrix:

@@ -25,8 +25,7 @@ def emit(learner: BoostedLearner, builder: GraphBuilder, X: str) -> str:
         return emit_target(target, builder, emit_sum(builder, X, trees, target.n_raw))
     cells = builder.cast(builder.cast(X, "float"), "double")
     if isinstance(learner, XGBoost):
-        grown = learner.trees()[: learner.n_rounds * target.n_raw]
-        trees = [_xgboost_tree(tree, i % target.n_raw) for i, tree in enumerate(grown)]
+        trees = [_xgboost_tree(tree, i % target.n_raw) for i, tree in enumerate(learner.trees())]
         start = learner.start_
     elif isinstance(learner, CatBoost):
         trees, start = _catboost_trees(learner.description(), learner.n_rounds, target.n_raw)

@@ -1,15 +1,17 @@
 """Decision tree, random forest and extra trees: scikit-learn's, grown in chunks that a deadline can stop.
 
-Kept are the bare trees only, with their leaves in probabilities or standardised values; all cells are compared as
-float32, as scikit-learn does, so that the graph can repeat every comparison.
+Kept is what the trees predict by, packed, with their leaves in probabilities or standardised values; all cells are
+compared as float32, as scikit-learn does, so that the graph can repeat every comparison.
 """
 
 from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +24,8 @@ from automl_wf.model_selection.base import Learner, Sample, TargetCode, both_cla
 
 _Matrix = NDArray[np.float64]
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+#: Trees that are grown before they are packed, and unpacked together.
+_MOST_AT_A_TIME = 20
 #: Rows that one thread takes down the trees at a time: so many at most and, where there are several, at least.
 _ROWS_PER_BLOCK, _LEAST_ROWS_PER_BLOCK = 20_000, 200
 
@@ -44,6 +48,83 @@ def in_blocks(predict: Callable[[_Matrix], _Matrix], X: _Matrix, n_threads: int)
         return np.concatenate(list(pool.map(predict, blocks)))
 
 
+@dataclass(frozen=True, eq=False)
+class PackedTree:
+    """What a tree of scikit-learn predicts by, in about a fifth of its memory.
+
+    Parameters
+    ----------
+    n_features, max_depth : int
+        Columns of the matrix, and the depth.
+    kind : type
+        scikit-learn's `Tree`.
+    nodes : numpy.dtype
+        What it keeps of a node.
+    is_inner, is_missing_left : ndarray of uint8
+        A bit for each node: whether it asks something; and for each that does, whether missing cells go left.
+    left, right, feature, threshold : ndarray of shape (n_inner,)
+        The nodes that follow, and what is asked.
+    leaves : ndarray of shape (n_leaves, n_outputs, n_classes)
+        What the leaves hold.
+    """
+
+    n_features: int
+    max_depth: int
+    kind: type[Any]
+    nodes: np.dtype[Any]
+    is_inner: NDArray[np.uint8]
+    is_missing_left: NDArray[np.uint8]
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    feature: NDArray[np.unsignedinteger[Any]]
+    threshold: _Matrix
+    leaves: _Matrix
+
+    @classmethod
+    def of(cls, tree: Any) -> PackedTree:
+        """Pack a `sklearn.tree._tree.Tree`."""
+        state = tree.__getstate__()
+        nodes, is_inner = state["nodes"], state["nodes"]["left_child"] >= 0
+        inner = nodes[is_inner]
+        return cls(
+            n_features=int(tree.n_features),
+            max_depth=int(state["max_depth"]),
+            kind=type(tree),
+            nodes=nodes.dtype,
+            is_inner=np.packbits(is_inner),
+            is_missing_left=np.packbits(inner["missing_go_to_left"].astype(np.bool_)),
+            left=inner["left_child"].astype(np.int32),
+            right=inner["right_child"].astype(np.int32),
+            feature=inner["feature"].astype(np.min_scalar_type(tree.n_features)),
+            threshold=inner["threshold"].copy(),
+            leaves=state["values"][~is_inner],
+        )
+
+    @property
+    def n_leaves(self) -> int:
+        """Its leaves."""
+        return len(self.leaves)
+
+    def unpacked(self) -> Any:
+        """The tree; what was known of training rows in its nodes is zero."""
+        n_inner = len(self.left)
+        is_inner = np.unpackbits(self.is_inner, count=n_inner + self.n_leaves).view(np.bool_)
+        nodes = np.zeros(len(is_inner), dtype=self.nodes)
+        for name in ("left_child", "right_child"):
+            nodes[name] = -1
+        for name in ("feature", "threshold"):
+            nodes[name] = -2
+        nodes["left_child"][is_inner], nodes["right_child"][is_inner] = self.left, self.right
+        nodes["feature"][is_inner], nodes["threshold"][is_inner] = self.feature, self.threshold
+        nodes["missing_go_to_left"][is_inner] = np.unpackbits(self.is_missing_left, count=n_inner)
+        values = np.zeros((len(nodes), *self.leaves.shape[1:]))
+        values[~is_inner] = self.leaves
+        n_outputs, n_classes = self.leaves.shape[1:]
+        tree = self.kind(self.n_features, np.full(n_outputs, n_classes, dtype=np.intp), n_outputs)
+        tree.__setstate__({"max_depth": self.max_depth, "node_count": len(nodes), "nodes": nodes, "values": values})
+        return tree
+
+
 class TreeLearner(Learner):
     """The mean of scikit-learn trees on float32 cells, NaN allowed."""
 
@@ -52,24 +133,50 @@ class TreeLearner(Learner):
     MAX_LEAVES_PER_TREE: ClassVar[int] = 15_000
 
     target_: TargetCode
-    trees_: list[Any]
+    packed_: tuple[PackedTree, ...] = ()
+    _trees: list[Any] | None = None
 
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> TreeLearner:
         """Grow the trees; `valid` is not needed."""
         budget.check(type(self).__name__)
         self._n_threads = n_threads
         self.target_ = TargetCode.learn(self.task, self.n_classes, train)
-        self.trees_ = []
+        self.packed_, self._trees = (), None
         if not self.target_.is_constant:
             if "float32" not in train.cache:
                 train.cache["float32"] = as_float32(train.X)
                 train.let_go()
-            self.trees_ = self._grow(train.cache["float32"], self.target_.encode(train.y), train.weight, budget)
+            y = self.target_.encode(train.y)
+            self.packed_ = tuple(self._grow(train.cache["float32"], y, train.weight, budget))
         return self
 
     @abstractmethod
-    def _grow(self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget) -> list[Any]:
-        """Fitted `sklearn.tree._tree.Tree` objects."""
+    def _grow(
+        self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget
+    ) -> list[PackedTree]:
+        """Fitted trees."""
+
+    @property
+    def trees_(self) -> list[Any]:
+        """The trees as `sklearn.tree._tree.Tree` objects."""
+        return [tree.unpacked() for tree in self.packed_] if self._trees is None else self._trees
+
+    def _some_trees(self) -> Iterator[list[Any]]:
+        """The trees, a few at a time."""
+        self.reading_s = 0.0
+        for some in gen_batches(len(self.packed_), _MOST_AT_A_TIME):
+            start = time.perf_counter()
+            trees = [tree.unpacked() for tree in self.packed_[some]] if self._trees is None else self._trees[some]
+            self.reading_s += time.perf_counter() - start
+            yield trees
+
+    def unpack(self) -> None:
+        """Unpack the trees, which are else unpacked for each prediction, a few at a time."""
+        self._trees = self.trees_
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The packed trees only."""
+        return {name: value for name, value in vars(self).items() if name not in ("_trees", "reading_s")}
 
     def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities, values or scores: the mean over the trees."""
@@ -79,32 +186,28 @@ class TreeLearner(Learner):
         return self.target_.spread(both_classes(mean[:, 1]) if self.target_.n_raw == 1 else mean)
 
     def _mean_leaf(self, X: _Matrix, n_threads: int) -> _Matrix:
-        if not self.trees_:
+        if not self.packed_:
             return np.zeros((len(X), 1))
-        return in_blocks(self._mean_leaf_of_block, X, n_threads)
-
-    def _mean_leaf_of_block(self, X: _Matrix) -> _Matrix:
-        cells = as_float32(X)
-        total: _Matrix = self.trees_[0].predict(cells)
-        for tree in self.trees_[1:]:
-            total += tree.predict(cells)
-        return total / len(self.trees_)
+        parts = [in_blocks(partial(_sum_of_leaves, trees), X, n_threads) for trees in self._some_trees()]
+        mean: _Matrix = np.sum(parts, axis=0) / self.n_trees
+        return mean
 
     @property
     def n_trees(self) -> int:
         """Trees in use."""
-        return len(self.trees_)
+        return len(self.packed_)
 
     @property
     def n_leaves(self) -> int:
         """Leaves of all trees."""
-        return sum(int(tree.n_leaves) for tree in self.trees_)
+        return sum(tree.n_leaves for tree in self.packed_)
 
     def leaves(self, X: _Matrix) -> NDArray[np.int64]:
         """Leaf of each row in each tree."""
         cells = as_float32(X)
-        numbers = np.column_stack([tree.apply(cells) for tree in self.trees_]).astype(np.int64)
-        return numbers + leaf_offsets([int(tree.node_count) for tree in self.trees_])
+        trees = self.trees_
+        numbers = np.column_stack([tree.apply(cells) for tree in trees]).astype(np.int64)
+        return numbers + leaf_offsets([int(tree.node_count) for tree in trees])
 
     @property
     def n_parameters(self) -> int:
@@ -122,15 +225,25 @@ class TreeLearner(Learner):
         return {**options, "max_leaf_nodes": cap if could_have > cap else None, "random_state": self.seed}
 
 
+def _sum_of_leaves(trees: list[Any], X: _Matrix) -> _Matrix:
+    cells = as_float32(X)
+    total: _Matrix = trees[0].predict(cells)
+    for tree in trees[1:]:
+        total += tree.predict(cells)
+    return total
+
+
 class DecisionTree(TreeLearner):
     """One tree. Parameters of scikit-learn's; `max_depth` 6 and `min_samples_leaf` 5 unless given."""
 
-    def _grow(self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget) -> list[Any]:
+    def _grow(
+        self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget
+    ) -> list[PackedTree]:
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
         builder = DecisionTreeClassifier if self.task.is_classification else DecisionTreeRegressor
         model = builder(**{"max_depth": 6, "min_samples_leaf": 5, **self._options(len(X), 1)})
-        return [model.fit(X, y, sample_weight=weight).tree_]
+        return [PackedTree.of(model.fit(X, y, sample_weight=weight).tree_)]
 
 
 class Forest(TreeLearner):
@@ -140,22 +253,27 @@ class Forest(TreeLearner):
     def _estimator(self, options: dict[str, Any]) -> Any:
         """scikit-learn's forest for the task."""
 
-    def _grow(self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget) -> list[Any]:
+    def _grow(
+        self, X: NDArray[np.float32], y: NDArray[Any], weight: _Matrix | None, budget: Budget
+    ) -> list[PackedTree]:
         n_trees = int(self.params.get("n_estimators", 100))
         options = {**self._options(len(X), n_trees), "bootstrap": self._is_bootstrapped, "n_jobs": self._n_threads}
         options.setdefault("max_features", "sqrt" if self.task.is_classification else 1.0)
         forest = self._estimator(options).set_params(warm_start=True)
-        grown = 0
-        while grown < n_trees:
-            chunk = n_trees if not budget.is_limited else self._next_chunk(grown, budget)
+        grown: list[PackedTree] = []
+        while len(grown) < n_trees:
+            chunk = _MOST_AT_A_TIME if not budget.is_limited else self._next_chunk(len(grown), budget)
             if chunk == 0:
                 break
-            grown = min(grown + chunk, n_trees)
-            forest.set_params(n_estimators=grown).fit(X, y, sample_weight=weight)
-        if grown == 0:
+            forest.set_params(n_estimators=min(len(grown) + min(chunk, _MOST_AT_A_TIME), n_trees))
+            forest.fit(X, y, sample_weight=weight)
+            for estimator in forest.estimators_[len(grown) :]:
+                grown.append(PackedTree.of(estimator.tree_))
+                del estimator.tree_
+        if not grown:
             raise OutOfTime(f"{type(self).__name__} was stopped before its first tree: its time was used up")
-        self.is_cut_short_ = grown < n_trees
-        return [tree.tree_ for tree in forest.estimators_]
+        self.is_cut_short_ = len(grown) < n_trees
+        return grown
 
     def _next_chunk(self, grown: int, budget: Budget) -> int:
         """Trees that fit into a quarter of the time left, judged by those grown so far; 0: none fits."""

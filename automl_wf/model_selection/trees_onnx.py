@@ -116,7 +116,7 @@ def _emit_ensemble(
 def emit(learner: TreeLearner, builder: GraphBuilder, X: str) -> str:
     """Value of shape (rows, K) with probabilities or (rows, 1) with values, from `X` of shape (rows, n_features)."""
     target = learner.target_
-    if not learner.trees_:
+    if not learner.packed_:
         return emit_target(target, builder, emit_constant(builder, X, np.zeros(1)))
     n_outputs = max(target.n_raw, 1)
     trees = [_tree_arrays(tree, target.task.is_classification and n_outputs == 1) for tree in learner.trees_]

@@ -33,13 +33,14 @@ class WrappedLearner(Learner):
         """Let go of what only another number of rounds would need."""
         self.inner.settle()
 
-    def pack(self) -> None:
-        """Take as little memory as can be."""
-        self.inner.pack()
-
     def unpack(self) -> None:
         """Have at hand what `predict` needs."""
         self.inner.unpack()
+
+    @property
+    def reading_s(self) -> float:  # type: ignore[override]
+        """Seconds of the last prediction that went into reading a packed model."""
+        return self.inner.reading_s
 
     @property
     def n_rounds(self) -> int | None:

@@ -41,7 +41,7 @@ class Guess(Learner):
     The clock ends it after `cut` rounds; on all rows, after a share of them.
     """
 
-    is_packed_ = is_settled_ = False
+    is_packed_, is_settled_ = True, False
 
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> Guess:
         budget.check("Guess")
@@ -69,9 +69,6 @@ class Guess(Learner):
 
     def settle(self) -> None:
         self.is_settled_ = True
-
-    def pack(self) -> None:
-        self.is_packed_ = True
 
     def unpack(self) -> None:
         self.is_packed_ = False

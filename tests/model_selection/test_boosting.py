@@ -142,11 +142,10 @@ def test_a_packed_model_is_the_same_and_so_is_a_stored_one(name: str, monkeypatc
     assert (len(learner._boosters) > 1) == (n_rounds > 7)
     assert np.array_equal(learner.predict(GAPS), before)
     stored = pickle.loads(pickle.dumps(learner))
-    learner.pack()
-    assert learner._boosters is stored._boosters is None
-    assert (learner.n_parameters, learner.n_rounds) == (size, n_rounds)
-    assert np.array_equal(learner.predict(GAPS), before)
+    assert stored._boosters is None
+    assert (stored.n_parameters, stored.n_rounds) == (size, n_rounds)
     assert np.array_equal(stored.predict(GAPS), before)
+    assert n_rounds == 0 or stored.reading_s > 0.0
     grown = learner._n_grown
     learner.settle()
     assert n_rounds <= learner._n_grown <= grown
@@ -334,3 +333,51 @@ def test_rows_are_made_once_for_a_fit_and_let_go_while_trees_grow(kind: str) -> 
     assert np.array_equal(learner.predict(X), given.predict(X))
     assert np.array_equal(train.X, X[:TRAIN])
     assert train.X is train.X
+
+
+def test_the_first_rounds_of_a_model_in_parts_are_the_model_of_so_many_rounds() -> None:
+    train = Sample(X[:TRAIN], CODES[:TRAIN])
+    shortened = build("XGBoost", Task.MULTICLASS, 3, n_rounds=200).fit(train, budget=Budget())
+    assert len(shortened.boosters_) == 4
+    shortened.truncate(95)
+    before = shortened.predict(X)
+    shortened.settle()
+    assert len(shortened.boosters_) == 2
+    few = build("XGBoost", Task.MULTICLASS, 3, n_rounds=95).fit(train, budget=Budget())
+    assert np.array_equal(shortened.predict(X), before)
+    assert np.array_equal(before, few.predict(X))
+    assert shortened.n_parameters == few.n_parameters
+    assert np.array_equal(shortened.leaves(X), few.leaves(X))
+    assert_same_as_graph(shortened, X)
+
+
+@pytest.mark.parametrize("name", ["multiclass", "binary", "regression", "ranking"])
+@pytest.mark.parametrize("extra", [{}, {"bagging_fraction": 0.7, "bagging_freq": 1, "feature_fraction": 0.5}])
+def test_trees_let_go_while_more_are_grown_leave_the_model_as_it_is(
+    name: str, extra: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, n_classes, y = TASKS[name]
+    train, valid = samples(GAPS, y)
+
+    def fitted() -> Any:
+        params = {"num_leaves": 7, "min_data_in_leaf": 2, "patience": 1_000, "n_rounds": 330, **extra}
+        return build("LightGBM", task, n_classes, **params).fit(train, valid, budget=Budget())
+
+    whole = fitted()
+    let_go, original = [], boosting.LightGBM._let_trees_go
+
+    def counted(self: Any, booster: Any) -> int:
+        let_go.append(booster.current_iteration())
+        return original(self, booster)
+
+    monkeypatch.setattr(boosting, "_GROWING_BYTES", 1)
+    monkeypatch.setattr(boosting.LightGBM, "_let_trees_go", counted)
+    in_parts = fitted()
+    assert let_go
+    assert max(let_go) <= in_parts._rounds_per_piece + 1
+    assert np.array_equal(in_parts.curve_, whole.curve_)
+    assert in_parts.leaves_per_tree_ == whole.leaves_per_tree_
+    assert np.array_equal(in_parts.predict(GAPS), whole.predict(GAPS))
+    in_parts.truncate(230)
+    whole.truncate(230)
+    assert np.array_equal(in_parts.predict(GAPS), whole.predict(GAPS))
