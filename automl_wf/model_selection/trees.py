@@ -24,8 +24,8 @@ from automl_wf.model_selection.base import Learner, Sample, TargetCode, both_cla
 
 _Matrix = NDArray[np.float64]
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
-#: Trees that are grown before they are packed, and unpacked together.
-_MOST_AT_A_TIME = 20
+#: Trees that are grown before they are packed, and that are unpacked together.
+_GROWN_AT_A_TIME, _READ_AT_A_TIME = 20, 4
 #: Rows that one thread takes down the trees at a time: so many at most and, where there are several, at least.
 _ROWS_PER_BLOCK, _LEAST_ROWS_PER_BLOCK = 20_000, 200
 
@@ -38,7 +38,7 @@ def as_float32(X: _Matrix) -> NDArray[np.float32]:
     return cells
 
 
-def in_blocks(predict: Callable[[_Matrix], _Matrix], X: _Matrix, n_threads: int) -> _Matrix:
+def in_blocks(predict: Callable[[NDArray[Any]], _Matrix], X: NDArray[Any], n_threads: int) -> _Matrix:
     """What `predict` says of the rows, taken block by block and as many blocks at a time as there are threads."""
     n_rows = max(min(_ROWS_PER_BLOCK, -(-len(X) // n_threads)), _LEAST_ROWS_PER_BLOCK)
     blocks = [X[i : i + n_rows] for i in range(0, max(len(X), 1), n_rows)]
@@ -164,7 +164,7 @@ class TreeLearner(Learner):
     def _some_trees(self) -> Iterator[list[Any]]:
         """The trees, a few at a time."""
         self.reading_s = 0.0
-        for some in gen_batches(len(self.packed_), _MOST_AT_A_TIME):
+        for some in gen_batches(len(self.packed_), _READ_AT_A_TIME):
             start = time.perf_counter()
             trees = [tree.unpacked() for tree in self.packed_[some]] if self._trees is None else self._trees[some]
             self.reading_s += time.perf_counter() - start
@@ -188,9 +188,10 @@ class TreeLearner(Learner):
     def _mean_leaf(self, X: _Matrix, n_threads: int) -> _Matrix:
         if not self.packed_:
             return np.zeros((len(X), 1))
-        parts = [in_blocks(partial(_sum_of_leaves, trees), X, n_threads) for trees in self._some_trees()]
-        mean: _Matrix = np.sum(parts, axis=0) / self.n_trees
-        return mean
+        cells, total = as_float32(X), np.zeros((len(X), 1))
+        for trees in self._some_trees():
+            total = total + in_blocks(partial(_sum_of_leaves, trees), cells, n_threads)
+        return total / self.n_trees
 
     @property
     def n_trees(self) -> int:
@@ -225,8 +226,7 @@ class TreeLearner(Learner):
         return {**options, "max_leaf_nodes": cap if could_have > cap else None, "random_state": self.seed}
 
 
-def _sum_of_leaves(trees: list[Any], X: _Matrix) -> _Matrix:
-    cells = as_float32(X)
+def _sum_of_leaves(trees: list[Any], cells: NDArray[np.float32]) -> _Matrix:
     total: _Matrix = trees[0].predict(cells)
     for tree in trees[1:]:
         total += tree.predict(cells)
@@ -262,10 +262,10 @@ class Forest(TreeLearner):
         forest = self._estimator(options).set_params(warm_start=True)
         grown: list[PackedTree] = []
         while len(grown) < n_trees:
-            chunk = _MOST_AT_A_TIME if not budget.is_limited else self._next_chunk(len(grown), budget)
+            chunk = _GROWN_AT_A_TIME if not budget.is_limited else self._next_chunk(len(grown), budget)
             if chunk == 0:
                 break
-            forest.set_params(n_estimators=min(len(grown) + min(chunk, _MOST_AT_A_TIME), n_trees))
+            forest.set_params(n_estimators=min(len(grown) + min(chunk, _GROWN_AT_A_TIME), n_trees))
             forest.fit(X, y, sample_weight=weight)
             for estimator in forest.estimators_[len(grown) :]:
                 grown.append(PackedTree.of(estimator.tree_))
