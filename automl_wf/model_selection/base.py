@@ -225,8 +225,7 @@ class Learner(ABC):
     curve_: NDArray[np.float64] | None = None
     #: Whether the time ran out before the learner was done: what is there is valid but smaller than asked for.
     is_cut_short_: bool = False
-    #: Seconds of the last prediction that went into reading a packed model.
-    reading_s: float = 0.0
+    _reading_s: float = 0.0
 
     @abstractmethod
     def fit(self, train: Sample, valid: Sample | None = None, *, budget: Budget, n_threads: int = 1) -> Learner:
@@ -255,6 +254,11 @@ class Learner(ABC):
 
     def unpack(self) -> None:  # noqa: B027  (most learners take little memory as they are)
         """Have at hand what `predict` needs; until then each prediction reads it anew, a few trees at a time."""
+
+    @property
+    def reading_s(self) -> float:
+        """Seconds of the last prediction that went into reading what was not at hand."""
+        return self._reading_s
 
     @property
     def n_rounds(self) -> int | None:

@@ -179,6 +179,11 @@ class BoostedLearner(Learner):
         """Rounds that are written down together, and that rows are taken through together."""
         return max(_TREES_AT_A_TIME // self.target_.n_raw, 1)
 
+    @property
+    def _n_pieces(self) -> int:
+        """Pieces that hold the rounds in use; the last one maybe more."""
+        return -(-self._n_rounds // self._rounds_per_piece)
+
     def _most_rounds(self, valid: Sample | None) -> int:
         asked = self.params.get("n_rounds")
         if asked is None:
@@ -211,6 +216,8 @@ class LightGBM(BoostedLearner):
     _boosters: tuple[Any, ...] | None = None
 
     _BINNING: ClassVar[tuple[str, ...]] = ("max_bin", "min_data_in_bin")
+    #: What may look at earlier trees or at the number of the round, so that no tree can be let go of.
+    _LOOKING_BACK: ClassVar[frozenset[str]] = frozenset({"boosting", "data_sample_strategy", "linear_tree"})
 
     def _grow(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch) -> None:
         from lightgbm import Booster
@@ -273,7 +280,7 @@ class LightGBM(BoostedLearner):
 
     def _most_rounds_at_a_time(self, options: Mapping[str, Any]) -> int:
         """Rounds whose trees are held while more are grown; each takes as many leaves as it may have, not as it has."""
-        if int(options.get("bagging_freq", 0)) > 1:  # rows are drawn by the number of the round, which is then another
+        if int(options.get("bagging_freq", 0)) > 1 or not self._LOOKING_BACK.isdisjoint(options):
             return _MAX_ROUNDS
         bytes_per_tree = _LEAF_BYTES * int(options.get("num_leaves", 31)) + _TREE_BYTES
         bytes_per_piece = self._rounds_per_piece * self.target_.n_raw * bytes_per_tree
@@ -296,25 +303,20 @@ class LightGBM(BoostedLearner):
 
     def descriptions(self) -> Iterator[str]:
         """LightGBM's own description of the trees in use, a few rounds at a time; of the last ones maybe more."""
-        for piece in self.packed_[: -(-self._n_rounds // self._rounds_per_piece)]:
-            yield zlib.decompress(piece).decode()
+        yield from map(_text_of, self.packed_[: self._n_pieces])
 
     def boosters(self) -> Iterator[tuple[Any, int]]:
         """LightGBM's models of the rounds in use, one after the other, and how many rounds of each are."""
-        self.reading_s = 0.0
+        self._reading_s = 0.0
         pieces = self._read() if self._boosters is None else self._boosters
         for booster, rounds in zip(pieces, gen_batches(self._n_rounds, self._rounds_per_piece), strict=True):
             yield booster, rounds.stop - rounds.start
 
     def _read(self) -> Iterator[Any]:
-        texts = self.descriptions()
-        while True:
+        for piece in self.packed_[: self._n_pieces]:
             start = time.perf_counter()
-            text = next(texts, None)
-            if text is None:
-                return
-            booster = _booster_of(text)
-            self.reading_s += time.perf_counter() - start
+            booster = _booster_of(_text_of(piece))
+            self._reading_s += time.perf_counter() - start
             yield booster
 
     def truncate(self, n_rounds: int) -> None:
@@ -324,7 +326,7 @@ class LightGBM(BoostedLearner):
 
     def settle(self) -> None:
         """Let go of the description of later rounds."""
-        self.packed_ = self.packed_[: -(-self._n_rounds // self._rounds_per_piece)]
+        self.packed_ = self.packed_[: self._n_pieces]
         self.leaves_per_tree_ = self.leaves_per_tree_[: len(self.packed_) * self._rounds_per_piece * self.target_.n_raw]
 
     def unpack(self) -> None:
@@ -334,7 +336,7 @@ class LightGBM(BoostedLearner):
 
     def __getstate__(self) -> dict[str, Any]:
         """The description only."""
-        return {name: value for name, value in vars(self).items() if name not in ("_boosters", "reading_s")}
+        return {name: value for name, value in vars(self).items() if name not in ("_boosters", "_reading_s")}
 
     @staticmethod
     def _loss(booster: Any) -> float:
@@ -497,9 +499,8 @@ class XGBoost(BoostedLearner):
 
     def settle(self) -> None:
         """Let go of later rounds."""
-        n_parts = -(-self._n_rounds // self._rounds_per_piece)
-        n_trees = n_parts * self._rounds_per_piece * self.target_.n_raw
-        self.boosters_, self.leaf_tables_ = self.boosters_[:n_parts], self.leaf_tables_[:n_parts]
+        n_pieces, n_trees = self._n_pieces, self._n_pieces * self._rounds_per_piece * self.target_.n_raw
+        self.boosters_, self.leaf_tables_ = self.boosters_[:n_pieces], self.leaf_tables_[:n_pieces]
         self.nodes_per_tree_, self.leaves_per_tree_ = self.nodes_per_tree_[:n_trees], self.leaves_per_tree_[:n_trees]
 
     def trees(self) -> Iterator[dict[str, Any]]:
@@ -627,6 +628,10 @@ class _CatBoostCallback:
     def after_iteration(self, info: Any) -> bool:
         validation = info.metrics.get("validation")
         return self.watch.goes_on(None if validation is None else next(iter(validation.values()))[-1])
+
+
+def _text_of(piece: bytes) -> str:
+    return zlib.decompress(piece).decode()
 
 
 def _booster_of(text: str) -> Any:

@@ -163,11 +163,11 @@ class TreeLearner(Learner):
 
     def _some_trees(self) -> Iterator[list[Any]]:
         """The trees, a few at a time."""
-        self.reading_s = 0.0
+        self._reading_s = 0.0
         for some in gen_batches(len(self.packed_), _READ_AT_A_TIME):
             start = time.perf_counter()
             trees = [tree.unpacked() for tree in self.packed_[some]] if self._trees is None else self._trees[some]
-            self.reading_s += time.perf_counter() - start
+            self._reading_s += time.perf_counter() - start
             yield trees
 
     def unpack(self) -> None:
@@ -176,7 +176,7 @@ class TreeLearner(Learner):
 
     def __getstate__(self) -> dict[str, Any]:
         """The packed trees only."""
-        return {name: value for name, value in vars(self).items() if name not in ("_trees", "reading_s")}
+        return {name: value for name, value in vars(self).items() if name not in ("_trees", "_reading_s")}
 
     def predict(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
         """Probabilities, values or scores: the mean over the trees."""

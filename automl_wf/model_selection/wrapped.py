@@ -38,8 +38,8 @@ class WrappedLearner(Learner):
         self.inner.unpack()
 
     @property
-    def reading_s(self) -> float:  # type: ignore[override]
-        """Seconds of the last prediction that went into reading a packed model."""
+    def reading_s(self) -> float:
+        """Seconds of the last prediction that went into reading what was not at hand."""
         return self.inner.reading_s
 
     @property

@@ -381,3 +381,17 @@ def test_trees_let_go_while_more_are_grown_leave_the_model_as_it_is(
     in_parts.truncate(230)
     whole.truncate(230)
     assert np.array_equal(in_parts.predict(GAPS), whole.predict(GAPS))
+
+
+@pytest.mark.parametrize("looking_back", [{"boosting": "dart"}, {"data_sample_strategy": "goss"}, {"bagging_freq": 3}])
+def test_trees_that_later_ones_look_back_at_are_held(
+    looking_back: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosting, "_GROWING_BYTES", 1)
+    monkeypatch.setattr(boosting.LightGBM, "_let_trees_go", lambda self, booster: pytest.fail("let go"))
+    params = {"n_rounds": 450, "min_data_in_leaf": 2, "bagging_fraction": 0.9, **looking_back}
+    if "data_sample_strategy" in looking_back:
+        del params["bagging_fraction"]
+    learner = build("LightGBM", Task.REGRESSION, 1, **params).fit(Sample(X, SIGNAL), budget=Budget())
+    assert learner.n_rounds == 450
+    assert np.isfinite(learner.predict(X)).all()
