@@ -16,6 +16,7 @@ import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +35,10 @@ _MAX_ROUNDS, _MAX_TREES, _PATIENCE, _ROUNDS_WITHOUT_WATCH = 10_000, 40_000, 50, 
 _EMPTY_ROUNDS = 3
 #: Trees of LightGBM and XGBoost that are written down together, and that rows are taken through together.
 _TREES_AT_A_TIME = 200
+#: Trees of XGBoost that are described at a time.
+_TREES_DESCRIBED = 20
+#: Rows that XGBoost takes down them at a time: of each part of a model, each thread holds what was said last.
+_ROWS_AT_A_TIME = 1_000
 #: Bytes that trees of LightGBM may take while more are grown, and what one takes for each leaf it may have and beside.
 _GROWING_BYTES, _LEAF_BYTES, _TREE_BYTES = 64 << 20, 60, 600
 #: Seconds that one thread takes to bin a cell (65 to 130 ns of XGBoost and CatBoost were measured, more in thousands of
@@ -479,10 +484,12 @@ class XGBoost(BoostedLearner):
         self.boosters_ = tuple(booster[rounds] for rounds in gen_batches(watch.n_done, self._rounds_per_piece))
         tables, nodes, leaves = [], [], []
         for part in self.boosters_:
-            trees = _xgboost_trees(part)
-            tables.append(_leaf_table(trees))
-            nodes += [len(tree["left_children"]) for tree in trees]
-            leaves += [tree["left_children"].count(-1) for tree in trees]
+            values = []
+            for tree in self._described(part):
+                values.append(np.array(tree["split_conditions"], dtype=np.float32))
+                nodes.append(len(tree["left_children"]))
+                leaves.append(tree["left_children"].count(-1))
+            tables.append(_leaf_table(values))
         self.leaf_tables_, self.nodes_per_tree_, self.leaves_per_tree_ = tuple(tables), tuple(nodes), tuple(leaves)
 
     def _matrix(self, sample: Sample, y: NDArray[Any] | None = None) -> Any:
@@ -506,7 +513,14 @@ class XGBoost(BoostedLearner):
     def trees(self) -> Iterator[dict[str, Any]]:
         """XGBoost's own description of each tree in use, round by round and class by class."""
         for booster, n_rounds in self._parts_in_use():
-            yield from _xgboost_trees(booster)[: n_rounds * self.target_.n_raw]
+            yield from islice(self._described(booster), n_rounds * self.target_.n_raw)
+
+    def _described(self, booster: Any) -> Iterator[dict[str, Any]]:
+        """XGBoost's own description of each tree of a model: many times as large as the tree, so few at a time."""
+        n_at_a_time = max(_TREES_DESCRIBED // self.target_.n_raw, 1)
+        for rounds in gen_batches(booster.num_boosted_rounds(), n_at_a_time):
+            description = json.loads(booster[rounds].save_raw("json"))
+            yield from description["learner"]["gradient_booster"]["model"]["trees"]
 
     def _parts_in_use(self) -> Iterator[tuple[Any, int]]:
         """XGBoost's models of the rounds in use, and how many rounds of each are."""
@@ -521,7 +535,7 @@ class XGBoost(BoostedLearner):
             yield np.asarray(numbers).reshape(len(X), -1).astype(np.int64)
 
     def _raw(self, X: _Matrix, n_threads: int = 1) -> _Matrix:
-        return in_blocks(self._raw_of_block, X, n_threads)
+        return in_blocks(self._raw_of_block, X, n_threads, _ROWS_AT_A_TIME)
 
     def _raw_of_block(self, X: _Matrix) -> _Matrix:
         raw = np.repeat(self.start_[None, :], len(X), axis=0)
@@ -682,19 +696,12 @@ def _query_sizes(sample: Sample) -> NDArray[np.int64]:
     return sizes
 
 
-def _xgboost_trees(booster: Any) -> list[dict[str, Any]]:
-    """XGBoost's own description of each tree of a model."""
-    description = json.loads(bytes(booster.save_raw("json")))
-    trees: list[dict[str, Any]] = description["learner"]["gradient_booster"]["model"]["trees"]
-    return trees
-
-
-def _leaf_table(trees: list[dict[str, Any]]) -> _Matrix:
-    """What the leaves hold, by tree and number of the node; XGBoost keeps it as float32."""
-    table = np.zeros((len(trees), max(len(tree["left_children"]) for tree in trees)), dtype=np.float32)
-    for row, tree in zip(table, trees, strict=True):
-        row[: len(tree["split_conditions"])] = tree["split_conditions"]
-    return table.astype(np.float64)
+def _leaf_table(values: Sequence[NDArray[np.float32]]) -> _Matrix:
+    """What the nodes of each tree hold, leaves among them, by tree and number of the node."""
+    table = np.zeros((len(values), max(len(of_tree) for of_tree in values)))
+    for row, of_tree in zip(table, values, strict=True):
+        row[: len(of_tree)] = of_tree
+    return table
 
 
 def _varies(sample: Sample) -> bool:

@@ -38,9 +38,11 @@ def as_float32(X: _Matrix) -> NDArray[np.float32]:
     return cells
 
 
-def in_blocks(predict: Callable[[NDArray[Any]], _Matrix], X: NDArray[Any], n_threads: int) -> _Matrix:
+def in_blocks(
+    predict: Callable[[NDArray[Any]], _Matrix], X: NDArray[Any], n_threads: int, most_rows: int = _ROWS_PER_BLOCK
+) -> _Matrix:
     """What `predict` says of the rows, taken block by block and as many blocks at a time as there are threads."""
-    n_rows = max(min(_ROWS_PER_BLOCK, -(-len(X) // n_threads)), _LEAST_ROWS_PER_BLOCK)
+    n_rows = max(min(most_rows, -(-len(X) // n_threads)), _LEAST_ROWS_PER_BLOCK)
     blocks = [X[i : i + n_rows] for i in range(0, max(len(X), 1), n_rows)]
     if n_threads == 1 or len(blocks) == 1:
         return np.concatenate([predict(block) for block in blocks])

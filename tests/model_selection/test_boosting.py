@@ -351,6 +351,27 @@ def test_the_first_rounds_of_a_model_in_parts_are_the_model_of_so_many_rounds() 
     assert_same_as_graph(shortened, X)
 
 
+def test_few_rows_and_trees_of_a_model_in_parts_are_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, rows = Sample(X[:TRAIN], CODES[:TRAIN]), np.tile(X, (3, 1))
+    whole = build("XGBoost", Task.MULTICLASS, 3, n_rounds=70).fit(train, budget=Budget())
+    monkeypatch.setattr(boosting, "_TREES_DESCRIBED", 10_000)
+    few = build("XGBoost", Task.MULTICLASS, 3, n_rounds=70).fit(train, budget=Budget())
+    assert [t.tobytes() for t in few.leaf_tables_] == [t.tobytes() for t in whole.leaf_tables_]
+    assert (few.nodes_per_tree_, few.leaves_per_tree_) == (whole.nodes_per_tree_, whole.leaves_per_tree_)
+    assert list(few.trees()) == [{**tree, "id": i % 198} for i, tree in enumerate(whole.trees())]
+    taken, original = [], boosting.XGBoost._raw_of_block
+
+    def counted(self: Any, block: Any) -> Any:
+        taken.append(len(block))
+        return original(self, block)
+
+    monkeypatch.setattr(boosting, "_ROWS_AT_A_TIME", 300)
+    monkeypatch.setattr(boosting.XGBoost, "_raw_of_block", counted)
+    assert np.array_equal(few.predict(rows), whole.predict(rows))
+    assert sum(taken) == 2 * len(rows)
+    assert max(taken) <= 300 < len(rows)
+
+
 @pytest.mark.parametrize("name", ["multiclass", "binary", "regression", "ranking"])
 @pytest.mark.parametrize("extra", [{}, {"bagging_fraction": 0.7, "bagging_freq": 1, "feature_fraction": 0.5}])
 def test_trees_let_go_while_more_are_grown_leave_the_model_as_it_is(
