@@ -456,7 +456,7 @@ class XGBoost(BoostedLearner):
     #: XGBoost's models of a few rounds each: what is made of a row or of a model takes memory for so many trees only.
     boosters_: tuple[Any, ...] = ()
     #: What the leaves of each of them hold, by tree and number of the node.
-    leaf_tables_: tuple[_Matrix, ...] = ()
+    leaf_tables_: tuple[NDArray[np.float32], ...] = ()
     #: Nodes and leaves of every tree grown, round by round and class by class.
     nodes_per_tree_: tuple[int, ...] = ()
     leaves_per_tree_: tuple[int, ...] = ()
@@ -540,7 +540,7 @@ class XGBoost(BoostedLearner):
     def _raw_of_block(self, X: _Matrix) -> _Matrix:
         raw = np.repeat(self.start_[None, :], len(X), axis=0)
         for table, numbers in zip(self.leaf_tables_, self._nodes(X), strict=False):
-            held = table[np.arange(numbers.shape[1]), numbers]
+            held = table[np.arange(numbers.shape[1]), numbers].astype(np.float64)
             raw += held.reshape(len(X), -1, self.target_.n_raw).sum(axis=1)
         return raw
 
@@ -696,9 +696,9 @@ def _query_sizes(sample: Sample) -> NDArray[np.int64]:
     return sizes
 
 
-def _leaf_table(values: Sequence[NDArray[np.float32]]) -> _Matrix:
+def _leaf_table(values: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """What the nodes of each tree hold, leaves among them, by tree and number of the node."""
-    table = np.zeros((len(values), max(len(of_tree) for of_tree in values)))
+    table = np.zeros((len(values), max(len(of_tree) for of_tree in values)), dtype=np.float32)
     for row, of_tree in zip(table, values, strict=True):
         row[: len(of_tree)] = of_tree
     return table
