@@ -683,32 +683,35 @@ def run_inside(package: Path, code: str, **more: str) -> str:
     return ended.stdout
 
 
-CALL_IN_PROCESS = """
+IN_PROCESS = """
 import asyncio, json
 from api.app import create_app
 app = create_app()
 
+async def call(method, path, body=b"", headers=()):
+    sent = []
+    async def receive(): return {"type": "http.request", "body": body, "more_body": False}
+    async def send(message): sent.append(message)
+    scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+             "headers": list(headers), "http_version": "1.1", "scheme": "http", "server": ("a", 1), "client": ("b", 2),
+             "root_path": ""}
+    await app(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"].decode()
+"""
+
+UNFORESEEN = """
 @app.get("/echo/{number}")
 def echo(number: int):
     raise RuntimeError("a secret in an error")
 
-async def call(path):
-    sent = []
-    async def receive(): return {"type": "http.request", "body": b"", "more_body": False}
-    async def send(message): sent.append(message)
-    scope = {"type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
-             "headers": [], "http_version": "1.1", "scheme": "http", "server": ("a", 1), "client": ("b", 2),
-             "root_path": ""}
-    await app(scope, receive, send)
-    print(json.dumps([sent[0]["status"], sent[1]["body"].decode()]))
-
-asyncio.run(call("/echo/secret"))
-asyncio.run(call("/echo/5"))
+for path in ("/echo/secret", "/echo/5"):
+    status, _, body = asyncio.run(call("GET", path))
+    print(json.dumps([status, body]))
 """
 
 
 def test_what_nobody_foresaw_is_a_problem_without_details(package: Path) -> None:
-    lines = [json.loads(line) for line in run_inside(package, CALL_IN_PROCESS).splitlines()]
+    lines = [json.loads(line) for line in run_inside(package, IN_PROCESS + UNFORESEEN).splitlines()]
     answers = [(line[0], json.loads(line[1])) for line in lines if isinstance(line, list)]
     assert [status for status, _ in answers] == [422, 500]
     assert answers[0][1]["errors"][0]["column"] == "path.number"
@@ -1308,31 +1311,19 @@ def test_too_many_requests_are_turned_away_at_once(with_config: Callable[..., Se
 
 
 ALL_AT_ONCE = """
-import asyncio, json
-from api.app import create_app
-app = create_app()
 body = json.dumps({"rows": [ROW]}).encode()
-headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-scope = {"type": "http", "method": "POST", "path": "/v1/predict", "raw_path": b"/v1/predict", "query_string": b"",
-         "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("a", 1), "client": ("b", 2),
-         "root_path": ""}
-
-async def call():
-    sent = []
-    async def receive(): return {"type": "http.request", "body": body, "more_body": False}
-    async def send(message): sent.append(message)
-    await app(dict(scope), receive, send)
-    return sent[0]["status"], dict(sent[0]["headers"]).get(b"retry-after", b"").decode()
 
 async def calls(n):
-    return await asyncio.gather(*(call() for _ in range(n)))
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    answers = await asyncio.gather(*(call("POST", "/v1/predict", body, headers) for _ in range(n)))
+    return [(status, headers.get(b"retry-after", b"").decode()) for status, headers, _ in answers]
 
 print(json.dumps([asyncio.run(calls(64)), asyncio.run(calls(3))]))
 """
 
 
 def test_what_is_answered_on_the_event_loop_does_not_pile_up_either(package: Path) -> None:
-    code = ALL_AT_ONCE.replace("ROW", repr(EXAMPLE))
+    code = IN_PROCESS + ALL_AT_ONCE.replace("ROW", repr(EXAMPLE))
     lines = run_inside(package, code, MODEL_MAX_WAITING="1").splitlines()
     many, few = next(found for line in lines if isinstance(found := json.loads(line), list))
     assert sorted(many) == [[200, ""]] * 3 + [[503, "1"]] * 61  # one thread and one more may work, one may wait
