@@ -1,4 +1,4 @@
-"""What the stages hand on, each with all that came before it, and what stays after `fit`."""
+"""What the stages hand on, each with all that came before it but for stage 4's models, and what stays after `fit`."""
 
 from __future__ import annotations
 
@@ -111,9 +111,10 @@ class TrainedModels(EngineeredFeatures):
 
 
 @dataclass(frozen=True)
-class OptimizedModels(TrainedModels):
-    """Stage 5: all trials, the blend of the best, and the models that will predict."""
+class OptimizedModels(EngineeredFeatures):
+    """Stage 5: all trials, the blend of the best, and the models that will predict; no others are handed on."""
 
+    shortlist: Shortlist
     tuning: Tuning
 
     @property

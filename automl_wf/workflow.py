@@ -36,7 +36,7 @@ from automl_wf.core.agents import cast
 from automl_wf.core.budget import Budget
 from automl_wf.core.business import check_business, take_columns
 from automl_wf.core.checkpoint import Journal
-from automl_wf.core.compat import free_memory, one_blas_thread, peak_memory, usable_threads
+from automl_wf.core.compat import free_memory, give_back_memory, one_blas_thread, peak_memory, usable_threads
 from automl_wf.core.criteria import check_requirements, constraints_of
 from automl_wf.core.findings import Finding, sort_findings
 from automl_wf.core.fingerprint import fingerprint
@@ -218,8 +218,8 @@ class WorkflowStages:
             problem = self._define_problem(X, y, sample_weight, groups, owner)
             data = self.prepare_data(problem)
             features = self.engineer_features(data)
-            models = self.select_and_train_models(features)
-            optimized = self.optimize_hyperparameters(models)
+            # Nothing here holds on to stage 4's models, most of which stage 5 lets go.
+            optimized = self.optimize_hyperparameters(self.select_and_train_models(features))
             self.evaluate_models(optimized)
             # Last, since it can be cut at any column: what the other stages left of the time is its.
             self.interpret_models(optimized)
@@ -484,7 +484,8 @@ class WorkflowStages:
             )
         self.artifacts["optimization_history"] = _without_models(tuning.trials)
         self.artifacts["models"] = tuning.blend
-        return OptimizedModels(**vars(trained), tuning=tuning)
+        kept = {name: value for name, value in vars(trained).items() if name != "training"}
+        return OptimizedModels(**kept, tuning=tuning)
 
     def evaluate_models(self, optimized: OptimizedModels) -> Evaluation:
         """Stage 6: the honest score, every metric beside the baseline's, and where the model fails.
@@ -501,6 +502,8 @@ class WorkflowStages:
         """
         problem, tuning, cache, rows = optimized.problem, optimized.tuning, optimized.cache, optimized.rows
         with self._stage("evaluation"):
+            # Where `execute` runs the stages, the models that the search held are free by now.
+            give_back_memory()
             held_out = cache.folds.rows
             y, weight, group = cache.y[held_out], _take(cache.weight, held_out), _take(cache.group, held_out)
             honest = self._honest_score(problem.scoring, tuning, y, weight, group)
@@ -920,7 +923,7 @@ def _all_predictions(tuning: Tuning) -> tuple[NDArray[np.float64], ...]:
 
 
 def _without_spares(tuning: Tuning) -> Tuning:
-    """Trials without the fitted models that the blend does not use, and without predictions (they are evidence)."""
+    """The blend that predicts alone, and trials without predictions (they are evidence)."""
     return replace(tuning, trials=_without_models(tuning.trials), fold_blend=tuning.blend, rival_predictions=())
 
 

@@ -71,6 +71,8 @@ def test_each_stage_is_callable_on_the_last_ones_result() -> None:
     assert {"tree", "target", "dense"} <= set(features.features.views)
     assert [t.configuration.source for t in models.trials] == ["baseline", "portfolio"]
     assert len(optimized.trials) == 3
+    assert all(t.learners for t in models.trials)
+    assert not any(t.learners or t.views for t in optimized.trials)
     again = workflow.optimize_hyperparameters(models)
     np.testing.assert_array_equal(again.tuning.prediction, optimized.tuning.prediction)
     assert (result.evaluation, result.interpretation) == (evaluation, interpretation)

@@ -84,7 +84,7 @@ class Tuning:
     Parameters
     ----------
     trials : tuple of Trial
-        In the order in which they were run.
+        In the order in which they were run, without their models: those that count are in `fold_blend`.
     choice : BlendChoice
         Strategy and weights over `candidates`.
     candidates : tuple of int
@@ -341,7 +341,7 @@ def tune(
     else:
         members, finish = fit_on_all_rows(objective, [t for t, _, _ in chosen], fold_members, all_rows, rest)
     return Tuning(
-        trials=tuple(record.trials),
+        trials=tuple(replace(t, learners=(), views=()) for t in record.trials),
         choice=choice,
         candidates=tuple(t.number for t in candidates),
         predictions=tuple(predictions),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.utils import gen_batches
 
 Floats = NDArray[np.float64]
 #: Bytes up to which a matrix is kept as it is.
@@ -18,8 +17,10 @@ _SMALL = 1 << 20
 _WORTH = 0.8
 #: Cells of a column that are looked at first, and the share of them that may differ where numbers recur.
 _LOOKED_AT, _RECURRING = 1_024, 0.98
-#: Columns that are made together before they are put into the rows of a row-major matrix.
-_COLUMNS_AT_ONCE = 16
+#: Columns of a packed matrix, and rows of any other, that are made together where no whole matrix is needed.
+_COLUMNS_AT_ONCE, _ROWS_AT_ONCE = 16, 8_192
+#: Rows and columns of a matrix, and their cells.
+Part = tuple[slice, slice, Floats]
 
 
 class KeptMatrix(Protocol):
@@ -27,6 +28,13 @@ class KeptMatrix(Protocol):
 
     def make(self) -> Floats:
         """The matrix."""
+
+    def parts(self) -> Iterator[Part]:
+        """The same cells, few at a time: each part is good until the next one is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
 
     @property
     def nbytes(self) -> int:
@@ -48,6 +56,16 @@ class Unpacked:
     def make(self) -> Floats:
         """The matrix itself."""
         return self.X
+
+    def parts(self) -> Iterator[Part]:
+        """Its rows."""
+        for rows in _slices(len(self.X), _ROWS_AT_ONCE):
+            yield rows, slice(None), self.X[rows]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.X), self.X.shape[1]
 
     @property
     def nbytes(self) -> int:
@@ -73,6 +91,16 @@ class RowsOf:
     def make(self) -> Floats:
         """A copy of the rows."""
         return self.X[self.rows]
+
+    def parts(self) -> Iterator[Part]:
+        """Copies of some of the rows."""
+        for rows in _slices(len(self.rows), _ROWS_AT_ONCE):
+            yield rows, slice(None), self.X[self.rows[rows]]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return len(self.rows), self.X.shape[1]
 
     @property
     def nbytes(self) -> int:
@@ -169,17 +197,33 @@ class Packed:
             for column, out in zip(self.columns, X.T, strict=True):
                 column.write(out)
             return X
-        for some in gen_batches(len(self.columns), _COLUMNS_AT_ONCE):
-            part = np.empty((some.stop - some.start, self.n_rows))
-            for column, out in zip(self.columns[some], part, strict=True):
-                column.write(out)
-            X[:, some] = part.T
+        for rows, columns, cells in self.parts():
+            X[rows, columns] = cells
         return X
+
+    def parts(self) -> Iterator[Part]:
+        """All rows of some of the columns."""
+        cells = np.empty((min(len(self.columns), _COLUMNS_AT_ONCE), self.n_rows))
+        for some in _slices(len(self.columns), _COLUMNS_AT_ONCE):
+            for column, out in zip(self.columns[some], cells, strict=False):
+                column.write(out)
+            yield slice(None), some, cells[: some.stop - some.start].T
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.n_rows, len(self.columns)
 
     @property
     def nbytes(self) -> int:
         """Those of the columns."""
         return sum(column.nbytes for column in self.columns)
+
+
+def _slices(n: int, size: int) -> Iterator[slice]:
+    """As scikit-learn's `gen_batches`, but of no rows it makes no slices."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
 
 
 def keep(X: Floats) -> KeptMatrix:
@@ -197,7 +241,7 @@ def keep(X: Floats) -> KeptMatrix:
     if X.nbytes <= _SMALL or not (X.flags.f_contiguous or X.flags.c_contiguous):
         return Unpacked(X)
     columns: list[_Column] = []
-    for some in gen_batches(X.shape[1], _COLUMNS_AT_ONCE):
+    for some in _slices(X.shape[1], _COLUMNS_AT_ONCE):
         columns += [_packed(column) for column in np.ascontiguousarray(X[:, some].T)]
     packed = Packed(len(X), "F" if X.flags.f_contiguous else "C", columns)
     return packed if packed.nbytes <= _WORTH * X.nbytes else Unpacked(X)

@@ -94,7 +94,9 @@ class Arithmetic(FeatureTransformer[Numbers]):
         X, targets, weights = block[rows], targets[rows], weights[rows]
         chosen = largest(gains_of(X, targets, weights, self.random_state), self.max_columns)
         candidates = list(_candidates(np.sort(chosen).tolist()))
-        made = np.column_stack([X[:, chosen], _compute(X, candidates)])
+        made = np.empty((len(X), len(chosen) + len(candidates)), order="F")
+        made[:, : len(chosen)] = X[:, chosen]
+        _compute(X, candidates, made[:, len(chosen) :])
         gains = gains_of(made, targets, weights, self.random_state)[len(chosen) :]
         self.pairs_ = [candidates[i] for i in largest(gains, self.max_features)]
         self.n_features_out_ = len(self.pairs_)
@@ -102,8 +104,7 @@ class Arithmetic(FeatureTransformer[Numbers]):
 
     def write(self, block: Numbers, out: Numbers) -> None:
         """Write the chosen features."""
-        for k, pair in enumerate(self.pairs_):
-            out[:, k] = _compute(block, [pair])[:, 0]
+        _compute(block, self.pairs_, out)
 
     def features(self, input_names: Sequence[str]) -> list[Feature]:
         """Named `<a>_<operator>_<b>`."""
@@ -125,11 +126,11 @@ def _candidates(columns: Sequence[int]) -> list[tuple[Operator, int, int]]:
     return found
 
 
-def _compute(X: Numbers, pairs: Sequence[tuple[Operator, int, int]]) -> Numbers:
-    out = np.empty((len(X), len(pairs)), order="F")
+def _compute(X: Numbers, pairs: Sequence[tuple[Operator, int, int]], out: Numbers) -> None:
+    """Write what the operators make of the pairs."""
     functions = {"plus": np.add, "minus": np.subtract, "times": np.multiply, "by": np.divide}
     with np.errstate(all="ignore"):
-        for k, (operator, i, j) in enumerate(pairs):
-            functions[operator](X[:, i], X[:, j], out=out[:, k])
-    out[~np.isfinite(out)] = np.nan
-    return out
+        for (operator, i, j), column in zip(pairs, out.T, strict=True):
+            made = functions[operator](X[:, i], X[:, j])
+            made[~np.isfinite(made)] = np.nan
+            column[:] = made

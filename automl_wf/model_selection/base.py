@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from automl_wf.core.budget import Budget
-from automl_wf.core.kept_matrix import KeptMatrix
+from automl_wf.core.kept_matrix import KeptMatrix, Part, Unpacked
 from automl_wf.core.search_space import SearchSpace
 from automl_wf.core.tasks import Task
 
@@ -58,6 +58,28 @@ class Sample:
         if not self._made:
             self._made.append(self.matrix.make())
         return self._made[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        n_rows, n_columns = self.matrix.shape
+        return n_rows, n_columns
+
+    def parts(self) -> Iterator[Part]:
+        """The cells, few at a time, without the matrix if it is not there yet."""
+        matrix = self._made[0] if self._made else self.matrix
+        return (Unpacked(matrix) if isinstance(matrix, np.ndarray) else matrix).parts()
+
+    def every(self, step: int) -> NDArray[np.float64]:
+        """Every so many-th row, the first one among them."""
+        n_rows, n_columns = self.shape
+        few = np.empty((-(-n_rows // step), n_columns))
+        for rows, columns, cells in self.parts():
+            begin = rows.start or 0
+            first = -(-begin // step)
+            taken = cells[first * step - begin :: step]
+            few[first : first + len(taken), columns] = taken
+        return few
 
     def let_go(self) -> None:
         """Free the matrix, if it can be made again."""
@@ -183,7 +205,9 @@ class TargetCode:
         if is_known.all() or not is_known.any():
             return sample if len(is_known) and is_known[0] else None
         weight = None if sample.weight is None else sample.weight[is_known]
-        return Sample(sample.X[is_known], sample.y[is_known], weight, categorical=sample.categorical)
+        known = Sample(sample.X[is_known], sample.y[is_known], weight, categorical=sample.categorical)
+        sample.let_go()
+        return known
 
 
 def softmax(raw: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -83,12 +83,14 @@ def draw_in(X: _Matrix) -> _Matrix:
     return drawn
 
 
-def _single(X: _Matrix) -> _Single:
+def _single(sample: Sample) -> _Single:
     """Cells drawn in, in single precision; a few thousand rows at a time."""
-    cells = np.empty(X.shape, dtype=np.float32)
-    for rows in gen_batches(len(X), _ROWS_AT_ONCE):
-        cells[rows] = draw_in(X[rows])
-    return cells
+    single = np.empty(sample.shape, dtype=np.float32)
+    for rows, columns, cells in sample.parts():
+        part = single[rows, columns]
+        for some in gen_batches(len(cells), _ROWS_AT_ONCE):
+            part[some] = draw_in(cells[some])
+    return single
 
 
 def activate(name: str, z: NDArray[Any]) -> NDArray[Any]:
@@ -156,8 +158,8 @@ class MLP(Learner):
         y = self.target_.encode(train.y)
         rng = np.random.default_rng(self.seed)
         start = self.target_.start(y, train.weight)
-        self.waving_ = self._waving(train.X)
-        self._snapshots = {0: self._initial(train.X.shape[1], start, rng)}
+        self.waving_ = self._waving(train)
+        self._snapshots = {0: self._initial(train.shape[1], start, rng)}
         if not self.target_.is_constant:
             self._train(train, y, valid, Watch(budget, self._patience(len(y)), _GROWTH), rng)
         self.truncate(self._epoch)
@@ -184,12 +186,13 @@ class MLP(Learner):
             weights.append(np.zeros(n_out, np.float32))
         return [*weights, np.zeros((sizes[-1], len(start)), np.float32), start.astype(np.float32)]
 
-    def _waving(self, X: _Matrix) -> NDArray[np.intp]:
+    def _waving(self, train: Sample) -> NDArray[np.intp]:
         """Columns of more than two values none of which nearly all rows have; none unless cosines are asked for."""
         n_frequencies = int(self.params.get("n_frequencies", 0))
-        if not n_frequencies or not len(X):
+        n_rows = train.shape[0]
+        if not n_frequencies or not n_rows:
             return np.empty(0, dtype=np.intp)
-        few = X[:: -(-len(X) // _ROWS_AT_ONCE)]
+        few = train.every(-(-n_rows // _ROWS_AT_ONCE))
         is_inside = ((few != few.min(axis=0)) & (few != few.max(axis=0))).any(axis=0)
         is_spread = (few == np.median(few, axis=0)).mean(axis=0) < _MOSTLY
         waving = np.flatnonzero(is_inside & is_spread)
@@ -210,17 +213,13 @@ class MLP(Learner):
         return 4 if len(self.waving_) else 0
 
     def _train(self, train: Sample, y: NDArray[Any], valid: Sample | None, watch: Watch, rng: Any) -> None:
-        X = _single(train.X)
+        X = _single(train)
         goal = self._goal(y)
         weight = np.ones(len(y), np.float32)
         if train.weight is not None:
             weight = (train.weight / train.weight.mean()).astype(np.float32)
         held = None if valid is None else self.target_.known(valid)
-        seen = None if held is None else _single(held.X)
-        # It learns from single precision alone.
-        train.let_go()
-        if held is not None:
-            held.let_go()
+        seen = None if held is None else _single(held)
         rate, decay = self._number("learning_rate", 0.003), self._number("weight_decay", 0.01)
         optimiser = _Adam(self._snapshots[0], rate, decay, self.n_head)
         size = int(self.params.get("batch_size", 0)) or int(np.clip(2 ** round(np.log2(len(X) / 16)), 32, 512))

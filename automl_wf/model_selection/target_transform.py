@@ -172,12 +172,13 @@ class TransformedTarget(WrappedLearner):
         return replace(sample, y=scale.forward(y), cache=kept)
 
     def _level(self, train: Sample, n_threads: int) -> float:
-        rows = slice(None, None, -(-len(train.y) // _LEVEL_ROWS))
+        step = -(-len(train.y) // _LEVEL_ROWS)
+        rows = slice(None, None, step)
         weight = None if train.weight is None else train.weight[rows]
         if weight is not None and not weight.sum() > 0.0:
             return 1.0
         truth = float(np.average(train.y[rows], weights=weight))
-        found = float(np.average(self.predict(train.X[rows], n_threads), weights=weight))
+        found = float(np.average(self.predict(train.every(step), n_threads), weights=weight))
         return truth / found if found > 0.0 and truth > 0.0 else 1.0
 
     def predict(self, X: NDArray[np.float64], n_threads: int = 1) -> _Vector:

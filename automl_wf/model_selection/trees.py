@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
 from automl_wf.core.budget import Budget
+from automl_wf.core.kept_matrix import Unpacked
 from automl_wf.exceptions import OutOfTime
 from automl_wf.model_selection.base import Learner, Sample, TargetCode, both_classes, leaf_offsets
 
@@ -30,12 +31,12 @@ _GROWN_AT_A_TIME, _READ_AT_A_TIME = 20, 4
 _ROWS_PER_BLOCK, _LEAST_ROWS_PER_BLOCK = 20_000, 200
 
 
-def as_float32(X: _Matrix) -> NDArray[np.float32]:
-    """What scikit-learn's trees see of X; what float32 cannot hold is put at its ends."""
-    cells = np.empty(X.shape, dtype=np.float32)
-    for rows in gen_batches(len(X), _ROWS_PER_BLOCK):
-        np.clip(X[rows], -_FLOAT32_MAX, _FLOAT32_MAX, out=cells[rows], casting="unsafe")
-    return cells
+def as_float32(given: _Matrix | Sample) -> NDArray[np.float32]:
+    """What scikit-learn's trees see of a matrix or sample; what float32 cannot hold is put at its ends."""
+    single = np.empty(given.shape, dtype=np.float32)
+    for rows, columns, cells in given.parts() if isinstance(given, Sample) else Unpacked(given).parts():
+        np.clip(cells, -_FLOAT32_MAX, _FLOAT32_MAX, out=single[rows, columns], casting="unsafe")
+    return single
 
 
 def in_blocks(
@@ -146,8 +147,7 @@ class TreeLearner(Learner):
         self.packed_, self._trees = (), None
         if not self.target_.is_constant:
             if "float32" not in train.cache:
-                train.cache["float32"] = as_float32(train.X)
-                train.let_go()
+                train.cache["float32"] = as_float32(train)
             y = self.target_.encode(train.y)
             self.packed_ = tuple(self._grow(train.cache["float32"], y, train.weight, budget))
         return self

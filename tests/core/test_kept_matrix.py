@@ -75,6 +75,23 @@ def test_small_and_full_matrices_are_kept_as_they_are(monkeypatch: pytest.Monkey
         assert keep(np.zeros(shape)).make().shape == shape
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("n_rows", [3, 1_001, 20_003])
+def test_the_parts_of_a_matrix_are_the_matrix(order: Any, n_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_matrix, "_SMALL", 0)
+    X = awkward(n_rows, order)
+    rows = np.random.default_rng(1).permutation(n_rows)[: n_rows // 2 + 1]
+    for kept, whole in ((keep(X), X), (Unpacked(X), X), (RowsOf(X, rows), X[rows])):
+        assert kept.shape == whole.shape
+        again = np.full(kept.shape, 7.0, order=order)
+        n_cells = 0
+        for some_rows, columns, cells in kept.parts():
+            again[some_rows, columns] = cells
+            n_cells += cells.size
+        assert n_cells == whole.size
+        assert again.tobytes("A") == np.array(whole, order=order).tobytes("A")
+
+
 def test_rows_of_a_kept_matrix_take_nothing() -> None:
     X = np.asfortranarray(np.arange(12.0).reshape(4, 3))
     kept = RowsOf(X, np.array([2, 0]))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import time
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,10 +18,11 @@ from sklearn.metrics import log_loss
 
 from automl_wf.core.budget import Budget
 from automl_wf.core.graph import GraphBuilder
+from automl_wf.core.kept_matrix import Part
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import MissingDependency, OutOfTime
 from automl_wf.model_selection import boosting, boosting_onnx
-from automl_wf.model_selection.base import Sample
+from automl_wf.model_selection.base import Sample, TargetCode
 
 RNG = np.random.default_rng(0)
 N, TRAIN = 240, 180
@@ -49,11 +53,15 @@ class Made:
     """A matrix that counts how often it was made."""
 
     def __init__(self, rows: np.ndarray) -> None:
-        self.rows, self.n_made, self.nbytes = rows, 0, 0
+        self.rows, self.shape, self.n_made, self.nbytes = rows, rows.shape, 0, 0
 
     def make(self) -> np.ndarray:
         self.n_made += 1
         return self.rows.copy()
+
+    def parts(self) -> Iterator[Part]:
+        for columns in (slice(0, 3), slice(3, 5)):
+            yield slice(None), columns, self.rows[:, columns]
 
 
 def build(kind: str, task: Task, n_classes: int, seed: int = 0, **params: Any) -> Any:
@@ -297,6 +305,60 @@ def test_watch_waits_for_progress(growth: tuple[float, int], n_waited: int) -> N
     assert watch.best == 3
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_columns_vary_if_any_cell_differs_from_the_first_row(order: Any) -> None:
+    rows = np.full((20_000, 40), 3.0, order=order)
+    rows[:, 1] = np.nan
+    assert not boosting._varies(Sample(rows, SIGNAL))
+    assert not boosting._varies(Sample(rows[:0], SIGNAL))
+    for cell in ((19_999, 39), (0, 0), (9_000, 1)):
+        other = rows.copy(order="K")
+        other[cell] = 4.0
+        assert boosting._varies(Sample(other, SIGNAL))
+
+
+def test_a_model_of_catboost_holds_nothing_of_the_watched_rows() -> None:
+    catboost = pytest.importorskip("catboost")
+    learner = build("CatBoost", Task.REGRESSION, 1, n_rounds=8).fit(*samples(X, SIGNAL), budget=Budget())
+    with pytest.raises(catboost.CatBoostError, match="without an eval set"):
+        learner.model_.get_test_eval()
+    assert learner.model_.tree_count_ == 8
+
+
+def test_rows_of_unknown_classes_are_left_out_and_the_others_let_go() -> None:
+    held_out = Made(X[TRAIN:])
+    target = TargetCode.learn(Task.MULTICLASS, 3, Sample(X[:TRAIN], np.minimum(CODES[:TRAIN], 1)))
+    valid = Sample(held_out, CODES[TRAIN:], np.ones(N - TRAIN))
+    known = target.known(valid)
+    assert known is not None
+    assert not valid._made
+    assert np.array_equal(known.X, X[TRAIN:][CODES[TRAIN:] < 2])
+    assert 0 < len(known.y) < N - TRAIN
+
+
+def test_catboost_is_loaded_with_an_allocator_that_gives_memory_back() -> None:
+    pytest.importorskip("catboost")
+    code = """
+import os, sys
+os.environ["MIMALLOC_PURGE_DELAY"] = "7"
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "catboost":
+            print(os.environ["MIMALLOC_PURGE_DELAY"], os.environ["MIMALLOC_ARENA_PURGE_MULT"])
+sys.meta_path.insert(0, Finder())
+import pickle
+from automl_wf.model_selection import boosting
+pickle.loads(sys.stdin.buffer.read())
+assert boosting._catboost() is sys.modules["catboost"]
+print(os.environ["MIMALLOC_PURGE_DELAY"], "MIMALLOC_ARENA_PURGE_MULT" in os.environ)
+"""
+    learner = build("CatBoost", Task.REGRESSION, 1, n_rounds=3).fit(Sample(X, SIGNAL), budget=Budget())
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(learner), capture_output=True, timeout=60, check=True
+    )
+    assert done.stdout.decode().split() == ["7", "1", "7", "False"]
+
+
 def test_absent_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "catboost", None)
     with pytest.raises(MissingDependency, match=r"automl_wf\[boosters\]"):
@@ -315,7 +377,7 @@ def test_nothing_is_printed_or_warned(kind: str, capfd: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_are_made_once_for_a_fit_and_let_go_while_trees_grow(kind: str) -> None:
+def test_rows_are_made_once_for_a_fit_if_at_all_and_let_go_while_trees_grow(kind: str) -> None:
     teaching, held_out = Made(X[:TRAIN]), Made(X[TRAIN:])
     caches: tuple[dict[Any, Any], ...] = ({}, {})
     n_made = []
@@ -326,8 +388,8 @@ def test_rows_are_made_once_for_a_fit_and_let_go_while_trees_grow(kind: str) -> 
         n_made.append((teaching.n_made, held_out.n_made))
         assert not train._made
         assert not valid._made
-    # Bins of LightGBM are kept: the second time no row is asked for.
-    assert n_made == [(1, 1), (1, 1) if kind == "LightGBM" else (2, 2)]
+    # Bins of LightGBM are kept: the second time no row is asked for. The others see single precision alone.
+    assert n_made == [(1, 1) if kind == "LightGBM" else (0, 0)] * 2
     given = build(kind, Task.REGRESSION, 1, n_rounds=20)
     given.fit(Sample(X[:TRAIN], SIGNAL[:TRAIN]), Sample(X[TRAIN:], SIGNAL[TRAIN:]), budget=Budget())
     assert np.array_equal(learner.predict(X), given.predict(X))

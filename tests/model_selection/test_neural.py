@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from automl_wf.core import kept_matrix
 from automl_wf.core.budget import Budget
 from automl_wf.core.graph import GraphBuilder
 from automl_wf.core.tasks import Task
@@ -118,6 +119,26 @@ def test_cosines_follow_a_wave_that_a_plain_network_misses() -> None:
         residuals.append((y[900:] - learner.predict(x[900:])).var())
     assert learner.waving_.tolist() == [0]
     assert residuals[1] < 0.5 * residuals[0]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_network_learns_from_parts_of_a_matrix_what_it_learns_from_the_whole(
+    order: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_matrix, "_SMALL", 0)
+    rng = np.random.default_rng(3)
+    rows = np.array(rng.normal(size=(9_000, 18)).round(1), order=order)
+    kept, y = kept_matrix.keep(rows), rows[:, 0] - np.abs(rows[:, 17])
+    assert isinstance(kept, kept_matrix.Packed)
+    predictions = []
+    for matrix in (kept, rows):
+        sample = Sample(matrix, y)
+        np.testing.assert_array_equal(sample.every(7), rows[::7])
+        learner = neural.MLP(Task.REGRESSION, 1, {"n_frequencies": 4, "n_rounds": 2}, 0).fit(sample, budget=Budget())
+        assert learner.waving_.tolist() == list(range(18))
+        assert not sample._made
+        predictions.append(learner.predict(rows[:50]))
+    np.testing.assert_array_equal(*predictions)
 
 
 def test_wide_tables_have_no_cosines() -> None:

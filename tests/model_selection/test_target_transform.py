@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from automl_wf import WorkflowEstimator
+from automl_wf.core import kept_matrix
 from automl_wf.core.budget import Budget
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
@@ -17,6 +18,7 @@ from automl_wf.model_selection import shortlist_models
 from automl_wf.model_selection.base import TRANSFORM, Sample
 from automl_wf.model_selection.boosting import LightGBM
 from automl_wf.model_selection.linear import LinearRegression, Ridge
+from automl_wf.model_selection.neural import MLP
 from automl_wf.model_selection.recommendation import DataProfile
 from automl_wf.model_selection.target_transform import (
     TRANSFORMS,
@@ -99,6 +101,20 @@ def test_the_mean_comes_back(transform: str, weight: np.ndarray | None) -> None:
     truth = np.average(MULTIPLIED, weights=weight)
     assert np.average(learner.predict(X), weights=weight) == pytest.approx(truth, rel=1e-9)
     assert learner.factor_ > 1.0
+
+
+def test_a_network_on_another_scale_sees_parts_of_a_kept_matrix_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_matrix, "_SMALL", 0)
+    rows = np.random.default_rng(1).normal(size=(9_000, 3)).round(1)
+    kept, y = kept_matrix.keep(rows), np.exp(rows[:, 0])
+    assert isinstance(kept, kept_matrix.Packed)
+    learners = []
+    for matrix in (kept, rows):
+        sample = Sample(matrix, y)
+        learners.append(TransformedTarget(MLP(Task.REGRESSION, 1, {"n_rounds": 1}, 0), "log"))
+        learners[-1].fit(sample, budget=Budget())
+        assert not sample._made
+    np.testing.assert_array_equal(*(learner.predict(rows[:50]) for learner in learners))
 
 
 def test_effects_that_multiply_are_learnt_better_on_the_logarithm() -> None:
