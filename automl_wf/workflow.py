@@ -452,12 +452,14 @@ class WorkflowStages:
         """Estimators and views that the search may try.
 
         On a table larger than memory, where nothing is named, these are what can learn from all of it, and the view
-        that makes no more columns of it than there are.
+        that makes no more columns of it than there are. A recipe names its models.
         """
         named, preset = self.config["estimators"], self.config["preset"]
         is_open = isinstance(named, str) and named == "auto" and preset != "interpretable"
         if self._partitions is not None and is_open and problem.task is not Task.RANKING:
             return ["lightgbm"], frozenset({"tree"})
+        if self.config["recipe"] is not None and isinstance(named, str) and named == "auto":
+            named = sorted({model for model, _ in self.config["recipe"]})
         return named, features.distinct_views
 
     def optimize_hyperparameters(self, trained: TrainedModels) -> OptimizedModels:

@@ -132,22 +132,16 @@ def _without_temperature() -> list[Any]:
 
 
 def _without_neural() -> list[Any]:
-    return [_without_models("mlp")]
-
-
-def _without_forests() -> list[Any]:
-    return [_without_models("extra_trees", "random_forest")]
-
-
-def _without_models(*names: str) -> Any:
     from automl_wf import model_selection
 
     whole = model_selection.models_for
-    return patch.object(
-        model_selection,
-        "models_for",
-        lambda task, chosen=None: tuple(s for s in whole(task, chosen) if s.name not in names),
-    )
+    return [
+        patch.object(
+            model_selection,
+            "models_for",
+            lambda task, chosen=None: tuple(s for s in whole(task, chosen) if s.name != "mlp"),
+        )
+    ]
 
 
 def _run(part: str, split: tables.Split, seed: int, options: argparse.Namespace) -> dict[str, Any] | None:
@@ -196,7 +190,6 @@ def _one_model(view: str) -> list[Any]:
 def _acted(system: Ours) -> dict[str, Any]:
     """The parts of the search that had occasion to act in a fit."""
     board, metric = system.model.leaderboard_, system.split.metric
-    models = set(board["model"])
     occasions = {
         "asking": (board["source"] == "asked").any(),
         "surrogate": (board["source"] == "asked").any(),
@@ -204,8 +197,7 @@ def _acted(system: Ours) -> dict[str, Any]:
         "pruning": (board["status"] == "pruned").any(),
         "transforms": any("target_transform" in params for params in board["params"]),
         "temperature": metric == "log_loss" and system.model.best_params_["temperature"] != 1.0,
-        "neural": "mlp" in models,
-        "forests": not models.isdisjoint({"extra_trees", "random_forest"}),
+        "neural": "mlp" in set(board["model"]),
     }
     return {"acted": [part for part, is_there in occasions.items() if is_there]}
 
@@ -235,7 +227,6 @@ PARTS: Mapping[str, Callable[[], list[Any]]] = {
     "transforms": _without_transforms,
     "temperature": _without_temperature,
     "neural": _without_neural,
-    "forests": _without_forests,
 }
 
 

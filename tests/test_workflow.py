@@ -187,6 +187,12 @@ def test_only_a_sample_of_the_rows_stays(monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(t.prediction is None and not t.learners for t in result.tuning.trials)
 
 
+def test_a_recipe_names_its_models() -> None:
+    recipe = [("extra_trees", {"n_estimators": 5})]
+    result = ModelDevelopmentWorkflow({**CONFIG, "estimators": "auto", "recipe": recipe}).execute(X, Y)
+    assert [(t.configuration.model, t.status) for t in result.tuning.trials] == [("dummy", "ok"), ("extra_trees", "ok")]
+
+
 def test_splits_are_positions_of_x_as_given() -> None:
     result = ModelDevelopmentWorkflow({**CONFIG, "cv": "auto"}).execute(X, Y)
     held_out = np.concatenate([valid for _, valid in result.splits])

@@ -68,7 +68,8 @@ def shortlist_models(
     profile : DataProfile
         Facts about rows, columns, kinds and task.
     estimators : "auto" or sequence of str, (str, mapping) or (str, estimator), default="auto"
-        Names or families of the catalogue, names of it with hyper-parameters that are held, and the user's own.
+        Names or families of the catalogue, names of it with hyper-parameters that are held, and the user's own. "auto":
+        all that need not be named.
     preset : {"fast", "balanced", "best", "interpretable"}, default="balanced"
         How much effort.
     max_trials : int or None

@@ -340,6 +340,8 @@ class ModelSpec:
         In words, for recommendation, card and report.
     requires : str or None
         Optional package it needs; the spec is left out where it is absent.
+    is_named_only : bool
+        Whether it takes part only where it is named: beside all others it was not shown to lower any error.
     """
 
     name: str
@@ -353,6 +355,7 @@ class ModelSpec:
     pros: tuple[str, ...]
     cons: tuple[str, ...]
     requires: str | None = None
+    is_named_only: bool = False
 
     def view_of(self, params: Mapping[str, Any]) -> str:
         """The feature view of a configuration: features are searched like any other hyper-parameter."""

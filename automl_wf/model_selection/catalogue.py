@@ -340,6 +340,7 @@ MODELS: tuple[ModelSpec, ...] = (
         pros=("robust", "hardly overfits", "takes missing values"),
         use_cases=_FOREST_USES,
         cons=_FOREST_CONS,
+        is_named_only=True,
     ),
     ModelSpec(
         name="extra_trees",
@@ -357,6 +358,7 @@ MODELS: tuple[ModelSpec, ...] = (
         pros=("fast", "robust", "smoother than a random forest", "takes missing values"),
         use_cases=_FOREST_USES,
         cons=_FOREST_CONS,
+        is_named_only=True,
     ),
     ModelSpec(
         name="extra_trees",
@@ -374,6 +376,7 @@ MODELS: tuple[ModelSpec, ...] = (
         pros=("fast", "robust", "smoother than a random forest", "takes missing values"),
         use_cases=_FOREST_USES,
         cons=_FOREST_CONS,
+        is_named_only=True,
     ),
     ModelSpec(
         name="lightgbm",
@@ -548,7 +551,7 @@ def models_for(task: Task, names: Sequence[str] | None = None) -> tuple[ModelSpe
     task : Task
         What is predicted.
     names : sequence of str, optional
-        Names of models or families; by default all whose packages are installed.
+        Names of models or families; by default all whose packages are installed, but for those that have to be named.
 
     Returns
     -------
@@ -564,7 +567,7 @@ def models_for(task: Task, names: Sequence[str] | None = None) -> tuple[ModelSpe
     """
     able = [spec for spec in MODELS if task in spec.tasks]
     if names is None:
-        return tuple(spec for spec in able if is_installed(spec))
+        return tuple(spec for spec in able if is_installed(spec) and not spec.is_named_only)
     families = {spec.family for spec in able}
     for name in names:
         if name not in families and name not in {spec.name for spec in able}:

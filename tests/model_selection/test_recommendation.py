@@ -9,7 +9,7 @@ import pytest
 
 from automl_wf.core.tasks import Task
 from automl_wf.model_selection import shortlist_models
-from automl_wf.model_selection.catalogue import models_for
+from automl_wf.model_selection.catalogue import MODELS, is_installed, models_for
 from automl_wf.model_selection.recommendation import (
     DataProfile,
     Recommendation,
@@ -36,7 +36,8 @@ PROFILE = DataProfile(
 
 def recommended(**facts: Any) -> dict[str, Recommendation]:
     profile = replace(PROFILE, **facts)
-    return {entry.name: entry for entry in recommend(profile, models_for(profile.task))}
+    specs = [spec for spec in MODELS if profile.task in spec.tasks and is_installed(spec)]
+    return {entry.name: entry for entry in recommend(profile, specs)}
 
 
 def names(**facts: Any) -> list[str]:
@@ -256,25 +257,14 @@ def test_many_rows_try_two_kinds_of_boosting_before_anything_slower() -> None:
     assert first(5_000) == ["lightgbm", "lightgbm", "mlp"]
 
 
-@pytest.mark.parametrize(
-    ("facts", "is_last"),
-    [
-        ({}, True),
-        ({"n_classes": 10, "task": Task.MULTICLASS}, True),
-        ({"n_classes": 11, "task": Task.MULTICLASS}, False),
-        ({"n_classes": 1, "task": Task.RANKING}, True),
-    ],
-)
-def test_forests_wait_for_all_others_but_where_boosting_grows_a_tree_for_each_of_many_classes(
-    facts: dict[str, Any], is_last: bool
-) -> None:
-    profile = replace(PROFILE, n_rows=2_000, **facts)
-    entries = recommend(profile, models_for(profile.task))
-    order = [name for name, _ in portfolio_order(entries, profile, limit=1_000)]
-    forests = [i for i, name in enumerate(order) if name in ("extra_trees", "random_forest")]
-    assert forests
-    assert (forests == list(range(len(order) - len(forests), len(order)))) is is_last
-    assert is_last or forests[0] <= 4
+@pytest.mark.parametrize("facts", [{}, {"n_classes": 32, "task": Task.MULTICLASS}, {"task": Task.RANKING}])
+def test_forests_are_tried_where_they_are_named_only(facts: dict[str, Any]) -> None:
+    profile = replace(PROFILE, **facts)
+    forests = {"extra_trees", "random_forest"}
+    for estimators, is_there in (("auto", False), (["lightgbm", *forests], True), (["tree_based"], True)):
+        shortlist = shortlist_models(profile, estimators=estimators, max_trials=1_000)
+        assert (forests <= {name for name, _ in shortlist.configurations}) is is_there
+        assert forests.isdisjoint(shortlist.specs) is not is_there
 
 
 def test_networks_learn_faster_on_many_rows_up_to_a_rate() -> None:
