@@ -455,10 +455,11 @@ class WorkflowStages:
         that makes no more columns of it than there are. A recipe names its models.
         """
         named, preset = self.config["estimators"], self.config["preset"]
-        is_open = isinstance(named, str) and named == "auto" and preset != "interpretable"
-        if self._partitions is not None and is_open and problem.task is not Task.RANKING:
+        is_open = isinstance(named, str) and named == "auto"
+        is_large = self._partitions is not None and problem.task is not Task.RANKING
+        if is_large and is_open and preset != "interpretable":
             return ["lightgbm"], frozenset({"tree"})
-        if self.config["recipe"] is not None and isinstance(named, str) and named == "auto":
+        if is_open and self.config["recipe"] is not None:
             named = sorted({model for model, _ in self.config["recipe"]})
         return named, features.distinct_views
 
