@@ -263,22 +263,28 @@ def test_values_as_target(known: pd.DataFrame, new: pd.DataFrame) -> None:
     assert any("_times_" in name for name in fitted.get_feature_names_out())
 
 
-def test_crosses_of_categories_and_numbers(new: pd.DataFrame) -> None:
+@pytest.mark.parametrize("n_classes", [1, 2, 3])
+def test_crosses_of_categories_and_numbers(n_classes: int) -> None:
     rng = np.random.default_rng(11)
     X = pd.DataFrame({"city": rng.choice(CITIES, 900), "visits": rng.integers(0, 5, 900), "size": rng.normal(size=900)})
     X.loc[::9, "visits"] = None
     effects = rng.normal(size=(len(CITIES), 6))
     y = effects[pd.factorize(X["city"])[0], X["visits"].fillna(5).astype(int)] + 0.3 * rng.normal(size=900)
+    y = y if n_classes == 1 else pd.qcut(y, n_classes, labels=[f"class {i}" for i in range(n_classes)]).astype(str)
     for steps in ([InteractionFeatures(random_state=0)], [InteractionFeatures(random_state=0), FOR_TREES[1]]):
         chain = chain_of(steps).fit(X, y)
-        assert "city_and_visits_target_mean" in chain.get_feature_names_out().tolist()
-        strange = X.assign(city=rng.choice([*CITIES, "", "Atlantis"], 900), visits=rng.choice([0, 1.5, 7, np.nan], 900))
+        strange = X.assign(
+            city=rng.choice([*CITIES, None, "", "Atlantis"], 900),
+            visits=rng.choice([0, 1.5, 7, np.nan, np.inf, 1e300], 900),
+        )
         for rows in (X, strange):
             assert_same(chain, pipeline_to_onnx(chain), rows)
     fitted = InteractionFeatures(random_state=0).fit(X, y)
-    told = {facts["name"]: facts for facts in fitted.feature_metadata_}["city_and_visits_target_mean"]
-    assert told["parents"] == ["city", "visits"]
-    assert fitted.fit_transform(X, y)["city_and_visits_target_mean"].nunique() > 5 * len(CITIES) * 6 / 2
+    told = [f for f in fitted.feature_metadata_ if f["kind"] == "statistic" and f["parents"] == ["city", "visits"]]
+    assert len(told) == (n_classes if n_classes > 2 else 1) + 1
+    of_target = told[0]["name"]
+    assert of_target.startswith("city_and_visits_target_")
+    assert fitted.fit_transform(X, y)[of_target].nunique() > 5 * len(CITIES) * 6 / 2
     none = InteractionFeatures(max_crosses=0, random_state=0).fit(X, y)
     assert not any("_and_" in name for name in none.get_feature_names_out())
 
