@@ -169,10 +169,12 @@ def _steps_of(split: tables.Split) -> str:
 
 
 def _one_model(view: str) -> list[Any]:
-    """One configuration, no clock."""
+    """One configuration, no clock; there is no time to say where it fails and why."""
     from automl_wf import workflow
+    from automl_wf.core.budget import Budget
 
     whole = workflow.shortlist_models
+    over = Budget(0.0)
 
     def shortlist(*given: Any, **keywords: Any) -> Any:
         return replace(
@@ -180,7 +182,12 @@ def _one_model(view: str) -> list[Any]:
         )
 
     settings = {"time_budget": None, "n_iter": 2, "preset": "fast"}
-    return [patch.object(workflow, "shortlist_models", shortlist), patch.object(Ours, "settings", settings)]
+    return [
+        patch.object(workflow, "shortlist_models", shortlist),
+        patch.object(workflow, "diagnosis_budget", lambda given: over),
+        patch.object(workflow, "interpret", _keeping(workflow.interpret, budget=over)),
+        patch.object(Ours, "settings", settings),
+    ]
 
 
 def _acted(system: Ours) -> dict[str, Any]:
