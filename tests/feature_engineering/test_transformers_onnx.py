@@ -283,7 +283,8 @@ def test_crosses_of_categories_and_numbers(n_classes: int) -> None:
     told = [f for f in fitted.feature_metadata_ if f["kind"] == "statistic" and f["parents"] == ["city", "visits"]]
     assert len(told) == (n_classes if n_classes > 2 else 1) + 1
     of_target = told[0]["name"]
-    assert of_target.startswith("city_and_visits_target_")
+    assert of_target.startswith("city_and_visits_target_mean" if n_classes == 1 else "city_and_visits_target_")
+    assert of_target in chain.get_feature_names_out().tolist()
     assert fitted.fit_transform(X, y)[of_target].nunique() > 5 * len(CITIES) * 6 / 2
     none = InteractionFeatures(max_crosses=0, random_state=0).fit(X, y)
     assert not any("_and_" in name for name in none.get_feature_names_out())
