@@ -39,7 +39,7 @@ from benchmarks.systems import Ours
 
 WHOLE = "nothing"
 #: Parts that are families of features, rows that they are judged on, and the model.
-FEATURES = ("words", "pairs", "arithmetic", "statistics", "crosses", "calendar")
+FEATURES = ("words", "pairs", "arithmetic", "statistics", "calendar")
 FEATURE_ROWS = 20_000
 FEATURE_MODEL = {"learning_rate": 0.1, "n_rounds": 300, "feature_fraction": 0.6}
 #: A part pays if no worth at all would look as good as this rarely.
@@ -80,11 +80,7 @@ def _without_arithmetic() -> list[Any]:
 
 def _without_statistics() -> list[Any]:
     """Nothing is learnt from the target but the words of texts."""
-    return _without_steps("TargetStatistics", "CategoryCrosses")
-
-
-def _without_crosses() -> list[Any]:
-    return _without_steps("CategoryCrosses")
+    return _without_steps("TargetStatistics")
 
 
 def _without_calendar() -> list[Any]:
@@ -225,7 +221,6 @@ PARTS: Mapping[str, Callable[[], list[Any]]] = {
     "pairs": _without_pairs,
     "arithmetic": _without_arithmetic,
     "statistics": _without_statistics,
-    "crosses": _without_crosses,
     "calendar": _without_calendar,
     "asking": _without_asking,
     "surrogate": _without_surrogate,

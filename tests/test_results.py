@@ -157,14 +157,15 @@ def test_features_are_told_with_their_share_of_the_gain_and_unused_columns_with_
 
 def test_features_that_are_made_are_told_before_levels() -> None:
     rng = np.random.default_rng(0)
-    X = pd.DataFrame({"city": rng.choice(["Oslo", "Rome", "Lima"], 300), "year": rng.integers(0, 4, 300)})
-    y = rng.normal(size=(3, 4))[pd.factorize(X["city"])[0], X["year"]] + 0.1 * rng.normal(size=300)
+    X = pd.DataFrame({"city": rng.choice(["Oslo", "Rome", "Lima"], 300), "street": rng.integers(0, 60, 300)})
+    X["street"] = "street " + X["street"].astype(str)
+    y = rng.normal(size=60)[pd.factorize(X["street"])[0]] + 0.1 * rng.normal(size=300)
     model = WorkflowRegressor(time_budget=None, n_iter=2, estimators=["linear"], random_state=0, verbose=0).fit(X, y)
     told = subject_of(model, model._result).features
     kinds = [f["kind"] for f in told]
     assert {"level", "statistic"} <= set(kinds)
     assert kinds.index("level") > max(i for i, kind in enumerate(kinds) if kind == "statistic")
-    assert "city_and_year_target_mean" in {f["name"] for f in told}
+    assert "street_target_mean" in {f["name"] for f in told}
 
 
 def test_the_version_is_the_moment_of_the_fit_unless_it_is_given(model: WorkflowClassifier) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Literal
 
@@ -15,10 +15,13 @@ from automl_wf.feature_engineering.arithmetic import Arithmetic
 from automl_wf.feature_engineering.base import FeatureTransformer
 from automl_wf.feature_engineering.category_crosses import CategoryCrosses
 from automl_wf.feature_engineering.learnt import Learnt, columns_of, treat
-from automl_wf.feature_engineering.plan import crossable
 from automl_wf.feature_engineering.scaled_arithmetic import ScaledArithmetic
+from automl_wf.feature_engineering.selected_view import WIDE
 from automl_wf.feature_engineering.table_transformer import TableTransformer, draw_seed
 from automl_wf.problem_definition import Target
+
+#: Different values that a number has at most which is crossed like a category.
+_MAX_CROSSED_NUMBERS = 30
 
 
 class InteractionFeatures(TableTransformer):
@@ -129,3 +132,19 @@ def _is_exact(column: Column, table: Table) -> bool:
     """Whether its cells are the same bits wherever they are computed: texts and whole numbers are."""
     cells = table.cells[column.position]
     return isinstance(cells, Strings) or bool(np.all(np.isnan(cells) | (cells == np.floor(cells))))
+
+
+def crossable(columns: Sequence[Column]) -> list[Column]:
+    """The columns that may be crossed: categories and, on tables that are not wide, numbers of which few differ.
+
+    None without a category: of every two at least one is.
+    """
+    if not any(c.kind is ColumnKind.CATEGORICAL and c.n_unique > 1 for c in columns):
+        return []
+    n_values = 0 if len(columns) >= WIDE else _MAX_CROSSED_NUMBERS
+    return [
+        c
+        for c in columns
+        if (c.kind is ColumnKind.CATEGORICAL and c.n_unique > 1)
+        or (c.kind in (ColumnKind.NUMERIC, ColumnKind.BOOLEAN) and 1 < c.n_unique <= n_values)
+    ]

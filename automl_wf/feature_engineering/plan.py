@@ -19,7 +19,6 @@ from automl_wf.core.tasks import Task
 from automl_wf.feature_engineering.arithmetic import Arithmetic
 from automl_wf.feature_engineering.base import Block, Described, Feature, FeatureTransformer, Numbers, seen_levels
 from automl_wf.feature_engineering.category_codes import CategoryCodes
-from automl_wf.feature_engineering.category_crosses import CategoryCrosses
 from automl_wf.feature_engineering.civil_time import varying_parts
 from automl_wf.feature_engineering.datetime_cycles import DatetimeCycles
 from automl_wf.feature_engineering.datetime_parts import DatetimeParts
@@ -27,7 +26,7 @@ from automl_wf.feature_engineering.numeric_pass import NumericPass
 from automl_wf.feature_engineering.numeric_scaler import NumericScaler
 from automl_wf.feature_engineering.one_hot import OneHot
 from automl_wf.feature_engineering.piecewise_linear import PiecewiseLinear
-from automl_wf.feature_engineering.selected_view import WIDE, SelectedRecipe, SelectedView, selected_views
+from automl_wf.feature_engineering.selected_view import SelectedRecipe, SelectedView, selected_views
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 from automl_wf.feature_engineering.word_statistics import WordStatistics
 from automl_wf.feature_engineering.word_weights import WordWeights
@@ -35,8 +34,6 @@ from automl_wf.feature_engineering.word_weights import WordWeights
 _MAX_ONE_HOT_LEVELS = 50
 _MAX_ONE_HOT_WIDTH = 1000
 _MAX_WORDS = 500
-#: Different values that a number has at most which is crossed like a category.
-_MAX_CROSSED_NUMBERS = 30
 #: Bins of each number in the piecewise view, features it may have for them, and cells of all rows.
 _MAX_BINS, _MAX_RAMPS, _MAX_RAMP_CELLS = 8, 600, 40_000_000
 _ROWS_AT_ONCE, _ROWS_OF_PART = 1 << 12, 1 << 15
@@ -311,10 +308,10 @@ class FeaturePlan:
     ----------
     views : mapping of str to Recipe
         "tree" (numbers with gaps, native category codes, calendar parts), "target" (the same with statistics of the
-        target in place of codes, of crosses too), "engineered" (codes and statistics, and arithmetic on pairs of
-        numbers), "dense" (imputed, scaled, one-hot, statistics of many levels and of crosses, word weights, cycles) and
-        "piecewise" (the same, and numbers spread over their bins); on wide tables "tree_selected" and "dense_selected",
-        too. Views that would hold the same are one.
+        target in place of codes), "engineered" (codes and statistics, and arithmetic on pairs of numbers), "dense"
+        (imputed, scaled, one-hot, statistics of many levels, word weights, cycles) and "piecewise" (the same, and
+        numbers spread over their bins); on wide tables "tree_selected" and "dense_selected", too. Views that would hold
+        the same are one.
     """
 
     views: Mapping[str, Recipe | SelectedRecipe]
@@ -377,19 +374,16 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     n_targets = n_classes if task.is_classification else 1
     statistics = TargetStatistics(n_targets)
     words = _step(WordStatistics(n_targets), texts)
-    crossed = crossable(schema.used)
-    crosses = _step(CategoryCrosses(n_targets), crossed) if len(crossed) > 1 else ()
     pairs = _step(Arithmetic(n_targets), measured) if len(measured) > 1 else ()
     n_words = max(50, _MAX_WORDS // max(len(texts), 1))
     one_hot = OneHot(max_levels=min(_MAX_ONE_HOT_LEVELS, max(5, _MAX_ONE_HOT_WIDTH // max(len(categories), 1))))
     beside = (
         *_step(one_hot, categories),
         *_step(statistics, many),
-        *crosses,
         *_step(WordWeights(max_words=n_words, max_pairs=n_words // 3), texts),
         *_step(DatetimeCycles(zones, parts), times),
     )
-    learnt = (*_step(statistics, categories), *crosses, *words)
+    learnt = (*_step(statistics, categories), *words)
     tree = Recipe("tree", (*passed, *codes, *calendar), "F", anchor)
     target = Recipe("target", (*passed, *learnt, *calendar), "F", anchor) if learnt else tree
     engineered = tree
@@ -398,22 +392,6 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
     dense = _dense_views(numbers, beside, anchor, table.n_rows)
     views = {"tree": tree, "target": target, "engineered": engineered, **dense}
     return FeaturePlan({**views, **selected_views(views, len(schema.used), n_targets)})
-
-
-def crossable(columns: Sequence[Column]) -> list[Column]:
-    """The columns that may be crossed: categories and, on tables that are not wide, numbers of which few differ.
-
-    None without a category: of every two at least one is.
-    """
-    if not any(c.kind is ColumnKind.CATEGORICAL and c.n_unique > 1 for c in columns):
-        return []
-    n_values = 0 if len(columns) >= WIDE else _MAX_CROSSED_NUMBERS
-    return [
-        c
-        for c in columns
-        if (c.kind is ColumnKind.CATEGORICAL and c.n_unique > 1)
-        or (c.kind in (ColumnKind.NUMERIC, ColumnKind.BOOLEAN) and 1 < c.n_unique <= n_values)
-    ]
 
 
 def _dense_views(

@@ -143,24 +143,3 @@ def test_numbers_spread_over_their_bins(task: Task, quick: dict[str, Any], graph
     assert "piecewise" in {params.get("view") for params in model.leaderboard_["params"]}
     ends = pd.DataFrame({name: [-1e308, 1e308, 0.0, np.nan] for name in X})
     graph_equals_predict(model, pd.concat([X, -X, 10 * X, ends], ignore_index=True))
-
-
-@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS, Task.REGRESSION])
-def test_crosses_of_categories(task: Task, quick: dict[str, Any], graph_equals_predict: Any) -> None:
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "teacher": rng.choice(["Åsa", "Bo", "Çelik", "東"], 400),
-            "year": rng.choice([1.0, 2.0, 3.0, np.nan], 400),
-            "x": rng.normal(size=400),
-        }
-    )
-    effects = dict(zip(["Åsa", "Bo", "Çelik", "東"], rng.normal(size=(4, 4)), strict=True))
-    signal = [effects[t][int(y)] for t, y in zip(frame["teacher"], frame["year"].fillna(0), strict=True)]
-    signal = np.array(signal) + 0.2 * rng.normal(size=400)
-    y = signal if task is Task.REGRESSION else pd.qcut(signal, 2 if task is Task.BINARY else 3, labels=False)
-    settings = quick | {"n_iter": 6, "task": task.family, "estimators": ["lightgbm", "linear", "extra_trees"]}
-    model = WorkflowEstimator(**settings).fit(frame, y)
-    assert any(list(parents) == ["teacher", "year"] for parents in model.feature_metadata_["parents"])
-    odd = pd.DataFrame({"teacher": ["nobody", None, "", "Bo"], "year": [1.0, 2.5, np.inf, 1e300], "x": 0.0})
-    graph_equals_predict(model, pd.concat([frame, odd], ignore_index=True))

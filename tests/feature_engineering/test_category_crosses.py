@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from automl_wf.core.frame import learn_schema
-from automl_wf.core.tasks import Task
 from automl_wf.feature_engineering.category_crosses import CategoryCrosses
-from automl_wf.feature_engineering.plan import crossable, plan_features
+from automl_wf.feature_engineering.interaction import crossable
 from automl_wf.feature_engineering.target_statistics import TargetStatistics
 
 CITIES = ["Oslo", "Rome", "Lima", "Bonn"]
@@ -163,11 +162,8 @@ def test_which_columns_are_crossed() -> None:
             "same": "x",
         }
     )
-    schema, table, _ = learn_schema(X)
+    schema, _, _ = learn_schema(X)
     assert [c.name for c in crossable(schema.used)] == ["city", "rooms", "is_new"]
-    plan = plan_features(schema, Task.REGRESSION, 1, table)
-    crossing = [s.names for s in plan.views["target"].steps if isinstance(s.transformer, CategoryCrosses)]
-    assert crossing == [("city", "rooms", "is_new")]
     schema, _, _ = learn_schema(X[["rooms", "is_new", "price", "same"]])
     assert crossable(schema.used) == []
     wide = pd.concat([X, pd.DataFrame(rng.integers(0, 3, (300, 250)), columns=[f"n{i}" for i in range(250)])], axis=1)

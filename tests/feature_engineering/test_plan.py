@@ -126,7 +126,6 @@ def test_what_views_have_in_common_is_fitted_once(plan, table, y, monkeypatch) -
         view, X = recipe.fit_transform(table, y, seed=3, shared=shared)
         np.testing.assert_array_equal(X, alone[name][1])
         np.testing.assert_array_equal(view.transform(table), alone[name][0].transform(table))
-    assert fitted.count("CategoryCrosses") == 1
     # Of all categories for trees, of those of many levels for the others.
     assert fitted.count("TargetStatistics") == 2
 
