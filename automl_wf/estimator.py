@@ -78,8 +78,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         "interpretable": linear models and one small tree.
     estimators : "auto" or list, default="auto"
         Names or families of the catalogue; names with hyper-parameters that are held, as in `("lightgbm", {"sampling":
-        "balanced"})`; and (name, estimator) pairs of one's own. "auto": all that are installed but "random_forest" and
-        "extra_trees", which were not shown to lower any error beside the others.
+        "balanced"})`; and (name, estimator) pairs of one's own. "auto": all that are installed but "random_forest",
+        "extra_trees" and "mlp", which were not shown to lower any error beside the others.
     cv : "auto", int, splitter or iterable of (train, test), default="auto"
         "auto" decides by size, groups and time order.
     schema : dict, default=None

@@ -3,6 +3,8 @@
     python -m benchmarks.ablation --data ../shared/data --budget 20 [--without words blend] [--tables ames] [--splits 3]
     python -m benchmarks.ablation --data ../shared/data --budget 20 --rows 3000 --without asking surrogate pruning
     python -m benchmarks.ablation --data ../shared/data --n-iter 20 --rows 10000 --without pruning
+    python -m benchmarks.ablation --data ../shared/data --budget 5 --log-loss --without temperature --splits 3
+    python -m benchmarks.ablation --data ../shared/data --budget 10 --rows 5000 --skewed --without transforms
     python -m benchmarks.ablation --data ../shared/data --features [--splits 3]
 
 Every variant runs on the same splits, seconds and cores as the whole, each in a process of its own. A part is worth
@@ -10,8 +12,11 @@ something if Wilcoxon's signed-rank test over tables and splits says so (one-sid
 which is printed with twice its standard error, one table whose error nearly vanishes outweighs all others. Where a
 part had no occasion to act in the run of the whole, it is not taken out: the clock would make a difference that is
 none. On few rows (`--rows`) a search comes further in the same seconds, to where it asks for configurations. What saves
-time shows in the seconds of a search without a clock (`--n-iter`). Runs are appended to `--json`, a file for each
-number of rows and of configurations, and are not made again.
+time shows in the seconds of a search without a clock (`--n-iter`). What is done to a finished model is taken out of
+that same model, so that no second search makes a difference; the temperature acts on log loss alone, which
+`--log-loss` makes the metric of every table of classes. Few targets have a long right tail: `--skewed` takes other
+columns that have one, the first three of each table. Runs are appended to `--json`, a file for each metric, number
+of rows and number of configurations, and are not made again.
 
 With `--features` there is no clock and no search: one LightGBM with all features and without each family of them, on
 at most 20,000 training rows (the last ones where they follow time), so that nothing but the features differs.
@@ -120,37 +125,22 @@ def _without_transforms() -> list[Any]:
     return [patch.object(workflow, "symmetrising", lambda y: ())]
 
 
-def _without_temperature() -> list[Any]:
-    """Probabilities stay as they are blended."""
-    from automl_wf.model_selection import postprocess
-
-    return [patch.object(postprocess, "fit_temperature", lambda *given: 1.0)]
-
-
-def _without_neural() -> list[Any]:
-    from automl_wf import model_selection
-
-    whole = model_selection.models_for
-    return [
-        patch.object(
-            model_selection,
-            "models_for",
-            lambda task, chosen=None: tuple(s for s in whole(task, chosen) if s.name != "mlp"),
-        )
-    ]
-
-
 def _run(part: str, split: tables.Split, seed: int, options: argparse.Namespace) -> dict[str, Any] | None:
     """One variant; None if there is nothing of the part in the features of this table."""
     if options.rows:
         split = tables.fewer_rows(split, options.rows, seed)
+    settings: dict[str, Any] = {}
+    if options.n_iter:
+        settings |= {"time_budget": None, "n_iter": options.n_iter}
+    if options.log_loss:
+        split = replace(split, metric="log_loss")
+        settings |= {"scoring": "neg_log_loss"}
     whole = _steps_of(split) if part in FEATURES else None
     with ExitStack() as patches:
+        patches.enter_context(patch.object(Ours, "settings", settings))
         for change in [*PARTS[part](), *(_one_model(options.view) if options.features else [])]:
             patches.enter_context(change)
-        if options.n_iter:
-            patches.enter_context(patch.object(Ours, "settings", {"time_budget": None, "n_iter": options.n_iter}))
-        patches.enter_context(patch.object(Ours, "facts", _acted))
+        patches.enter_context(patch.object(Ours, "facts", _facts))
         if whole is not None and whole == _steps_of(split):
             return None
         return {**compare.measure("ours", split, options.budget, seed), "system": part}
@@ -190,19 +180,28 @@ def _one_model(view: str) -> list[Any]:
     ]
 
 
-def _acted(system: Ours) -> dict[str, Any]:
-    """The parts of the search that had occasion to act in a fit."""
-    board, metric = system.model.leaderboard_, system.split.metric
+def _facts(system: Ours) -> dict[str, Any]:
+    """The parts of the search that had occasion to act in a fit, and scores of its model without a part."""
+    board = system.model.leaderboard_
+    without = _scores_without(system)
     occasions = {
         "asking": (board["source"] == "asked").any(),
         "surrogate": (board["source"] == "asked").any(),
         "blend": (board["weight"] > 0.0).sum() > 1,
         "pruning": (board["status"] == "pruned").any(),
         "transforms": any("target_transform" in params for params in board["params"]),
-        "temperature": metric == "log_loss" and system.model.best_params_["temperature"] != 1.0,
-        "neural": "mlp" in set(board["model"]),
     }
-    return {"acted": [part for part, is_there in occasions.items() if is_there]}
+    return {"acted": [*without, *(part for part, is_there in occasions.items() if is_there)], "without": without}
+
+
+def _scores_without(system: Ours) -> dict[str, float]:
+    """Scores of the fitted model itself, by the part that is taken out of it."""
+    fitted = system.model.best_estimator_
+    post = fitted.blend.postprocess
+    if post.temperature == 1.0 or system.split.metric != "log_loss":
+        return {}
+    with patch.object(fitted, "blend", replace(fitted.blend, postprocess=replace(post, temperature=1.0))):
+        return {"temperature": system.split.score(system)}
 
 
 def _keeping(function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
@@ -214,7 +213,7 @@ def _keeping(function: Callable[..., Any], **fixed: Any) -> Callable[..., Any]:
     return held
 
 
-#: Part → patches that take it out.
+#: Part → patches that take it out of a fit.
 PARTS: Mapping[str, Callable[[], list[Any]]] = {
     WHOLE: list,
     "words": _without_words,
@@ -227,9 +226,9 @@ PARTS: Mapping[str, Callable[[], list[Any]]] = {
     "blend": _without_blend,
     "pruning": _without_pruning,
     "transforms": _without_transforms,
-    "temperature": _without_temperature,
-    "neural": _without_neural,
 }
+#: Parts that are taken out of the fitted model.
+OF_THE_MODEL = ("temperature",)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -237,15 +236,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, help="folder with MANIFEST.json and the tables it names")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds for each fit")
-    parser.add_argument("--without", nargs="+", choices=[p for p in PARTS if p != WHOLE], help="only these parts")
+    parser.add_argument("--without", nargs="+", choices=_parts(), help="only these parts")
     parser.add_argument("--tables", nargs="+", help="only these")
-    parser.add_argument("--splits", type=int, default=1, help="splits of each table, seeds 0, 1, …")
+    parser.add_argument("--splits", type=int, default=1, help="splits of each table")
+    parser.add_argument("--first-split", type=int, default=0, help="seed of the first one; the others follow it")
     parser.add_argument("--n-iter", type=int, help="so many configurations in place of a budget")
     parser.add_argument(
         "--rows", type=int, default=0, help="at most so many training rows; 0: all, or as --features has"
     )
     parser.add_argument("--features", action="store_true", help="families of features only, without clock and search")
     parser.add_argument("--view", default="engineered", help="features that --features is about; a --json file each")
+    parser.add_argument("--log-loss", action="store_true", help="tables of classes only, fitted for and judged by it")
+    parser.add_argument("--skewed", action="store_true", help="other columns with a long right tail as targets")
     parser.add_argument("--json", type=Path, default=Path("ablation.jsonl"), help="file of all runs")
     parser.add_argument("--one", nargs=3, metavar=("PART", "TABLE", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -255,26 +257,48 @@ def main(arguments: list[str] | None = None) -> int:
         part, table, seed = options.one
         print(json.dumps(_run(part, tables.load(table, folder, int(seed)), int(seed), options)))
         return 0
-    all_parts = FEATURES if options.features else [p for p in PARTS if p != WHOLE]
-    parts = [WHOLE, *(options.without or all_parts)]
+    parts = [WHOLE, *(options.without or (FEATURES if options.features else _parts()))]
     if options.features or options.n_iter:
         options.budget = 0.0
     runs = compare.read_runs(options.json, options.budget)
-    for table in options.tables or tables.names(folder):
-        for seed in range(options.splits):
+    for table in options.tables or _tables(folder, options):
+        for seed in range(options.first_split, options.first_split + options.splits):
             for part in parts:
                 if (table, seed, part) not in runs:
-                    may_act = part == WHOLE or part in FEATURES or part in runs[table, seed, WHOLE].get("acted", ())
-                    run = _in_own_process(options, folder, part, table, seed) if may_act else None
-                    if run is None:
-                        run = {**runs[table, seed, WHOLE], "system": part}
+                    run = _run_if_it_acts(options, folder, part, table, seed, runs.get((table, seed, WHOLE)))
                     runs[table, seed, part] = run
                     with options.json.open("a", encoding="utf-8") as lines:
                         lines.write(json.dumps(run) + "\n")
-                    if may_act:
-                        print(compare.line_of(run), flush=True)
     print(report(pd.DataFrame(runs.values()), parts))
     return int(any(run["failure"] for run in runs.values()))
+
+
+def _parts() -> list[str]:
+    return [part for part in (*PARTS, *OF_THE_MODEL) if part != WHOLE]
+
+
+def _tables(folder: Path | None, options: argparse.Namespace) -> list[str]:
+    from automl_wf.model_selection.target_transform import symmetrising
+
+    if options.skewed:
+        if folder is None:
+            raise SystemExit("--skewed takes targets from the tables of --data: name their folder.")
+        return tables.number_targets(folder, lambda values: bool(symmetrising(values)), most=3)
+    names = tables.names(folder)
+    return [n for n in names if tables.load(n, folder).family == "classification"] if options.log_loss else names
+
+
+def _run_if_it_acts(
+    options: argparse.Namespace, folder: Path | None, part: str, table: str, seed: int, whole: dict[str, Any] | None
+) -> dict[str, Any]:
+    """A run without a part; that of the whole under its name where the part had nothing to do."""
+    if whole is not None and (part in OF_THE_MODEL or part not in (*FEATURES, *whole.get("acted", ()))):
+        return {**whole, "system": part, "score": whole.get("without", {}).get(part, whole["score"])}
+    run = _in_own_process(options, folder, part, table, seed)
+    if run is None:  # none of its features in this table
+        return {**(whole or {}), "system": part}
+    print(compare.line_of(run), flush=True)
+    return dict(run)
 
 
 def _in_own_process(options: argparse.Namespace, folder: Path | None, part: str, table: str, seed: int) -> Any:
@@ -283,6 +307,7 @@ def _in_own_process(options: argparse.Namespace, folder: Path | None, part: str,
     command += ["--rows", str(options.rows)] if options.rows else []
     command += ["--n-iter", str(options.n_iter)] if options.n_iter else []
     command += ["--features", "--view", options.view] if options.features else []
+    command += ["--log-loss"] if options.log_loss else []
     run = subprocess.run(command, capture_output=True, text=True, timeout=(options.budget or UNTIMED_S) + GRACE_S)
     if run.returncode:
         raise SystemExit(run.stderr)

@@ -156,10 +156,10 @@ class Bench:
         from automl_wf.bayesian_hpo.objective import Configuration, Objective
         from automl_wf.core.budget import Budget
         from automl_wf.core.frame import read_table
-        from automl_wf.model_selection.catalogue import models_for
+        from automl_wf.model_selection import catalogue
 
         task = self.problem.task
-        spec = next(s for s in models_for(task) if s.name in MODELS[model])
+        spec = next(s for s in catalogue.MODELS if s.name in MODELS[model] and task in s.tasks)
         params = {**spec.portfolio[0], **({"learning_rate": 0.1} if model == "lightgbm" else {})}
         if variant in SELECTIONS:
             params["view"] = f"{spec.view} {variant}"

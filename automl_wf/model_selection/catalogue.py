@@ -534,6 +534,7 @@ MODELS: tuple[ModelSpec, ...] = (
         use_cases=("smooth relations", "large data sets", "diversity in a blend"),
         pros=("high capacity", "flexible", "errs differently from trees"),
         cons=("needs data and scaling", "computationally expensive", "black box"),
+        is_named_only=True,
     ),
 )
 
