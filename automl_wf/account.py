@@ -15,7 +15,6 @@ from automl_wf.core.metrics import Scoring
 from automl_wf.evaluation import Evaluation
 from automl_wf.evaluation.diagnosis import slice_findings
 from automl_wf.interpretation import Interpretation
-from automl_wf.model_selection.base import TRANSFORM
 from automl_wf.problem_definition import Problem
 from automl_wf.stages import FittedWorkflow, OptimizedModels
 
@@ -101,14 +100,6 @@ def _decisions_on_models(optimized: OptimizedModels) -> Iterator[Decision]:
     seen = f"{profile.n_rows:,} rows, {profile.n_columns:,} columns, {profile.missing_share:.1%} of the cells missing"
     for recommended in optimized.shortlist.recommendations:
         yield Decision("model_selection", f"model: {recommended.name}", recommended.reason, seen)
-    tried = {params.get(TRANSFORM) for _, params in optimized.shortlist.configurations}
-    if symmetric := [name for name in profile.target_transforms if name in tried]:
-        yield Decision(
-            "model_selection",
-            f"target: tried as it is and transformed ({', '.join(symmetric)}), and always predicted as it is",
-            "the target has a long right tail, and these make it more symmetric",
-            ", ".join(symmetric),
-        )
     for view, (some, all_) in optimized.cache.thinned.items():
         taught = f"{some:,} of {all_:,} rows"
         yield Decision("bayesian_hpo", f"view {view}: compared on {taught}", "time and memory", taught)

@@ -79,7 +79,6 @@ from automl_wf.forecasts import (
 from automl_wf.interpretation import Explained, Interpretation, interpret
 from automl_wf.model_selection import DataProfile, Shortlist, search_patience, shortlist_models
 from automl_wf.model_selection.graph import graph_bytes
-from automl_wf.model_selection.target_transform import symmetrising
 from automl_wf.problem_definition import Problem, define_problem, read_target
 from automl_wf.stages import (
     Data,
@@ -434,9 +433,6 @@ class WorkflowStages:
         rounds = affordable_rounds(table, problem, self.budget, self.n_jobs, len(engineered.data_plan.folds))
         estimators, views = self._choices(problem, engineered.features)
         profile = _profile(engineered, self.config["time_budget"], rounds)
-        if problem.task is Task.REGRESSION and self.config["preset"] != "interpretable" and self._partitions is None:
-            # Coefficients are read on the given scale, and what learns from all partitions knows no other.
-            profile = replace(profile, target_transforms=symmetrising(engineered.data.target.values))
         shortlist = shortlist_models(
             profile,
             estimators=estimators,

@@ -4,7 +4,6 @@
     python -m benchmarks.ablation --data ../shared/data --budget 20 --rows 3000 --without asking surrogate pruning
     python -m benchmarks.ablation --data ../shared/data --n-iter 20 --rows 10000 --without pruning
     python -m benchmarks.ablation --data ../shared/data --budget 5 --log-loss --without temperature --splits 3
-    python -m benchmarks.ablation --data ../shared/data --budget 10 --rows 5000 --skewed --without transforms
     python -m benchmarks.ablation --data ../shared/data --features [--splits 3]
 
 Every variant runs on the same splits, seconds and cores as the whole, each in a process of its own. A part is worth
@@ -14,8 +13,7 @@ part had no occasion to act in the run of the whole, it is not taken out: the cl
 none. On few rows (`--rows`) a search comes further in the same seconds, to where it asks for configurations. What saves
 time shows in the seconds of a search without a clock (`--n-iter`). What is done to a finished model is taken out of
 that same model, so that no second search makes a difference; the temperature acts on log loss alone, which
-`--log-loss` makes the metric of every table of classes. Few targets have a long right tail: `--skewed` takes other
-columns that have one, the first three of each table. Runs are appended to `--json`, a file for each metric, number
+`--log-loss` makes the metric of every table of classes. Runs are appended to `--json`, a file for each metric, number
 of rows and number of configurations, and are not made again.
 
 With `--features` there is no clock and no search: one LightGBM with all features and without each family of them, on
@@ -118,13 +116,6 @@ def _without_pruning() -> list[Any]:
     return [patch.object(search, "_forgiving", lambda *given: None)]
 
 
-def _without_transforms() -> list[Any]:
-    """The target is fitted on its own scale alone."""
-    from automl_wf import workflow
-
-    return [patch.object(workflow, "symmetrising", lambda y: ())]
-
-
 def _run(part: str, split: tables.Split, seed: int, options: argparse.Namespace) -> dict[str, Any] | None:
     """One variant; None if there is nothing of the part in the features of this table."""
     if options.rows:
@@ -189,7 +180,6 @@ def _facts(system: Ours) -> dict[str, Any]:
         "surrogate": (board["source"] == "asked").any(),
         "blend": (board["weight"] > 0.0).sum() > 1,
         "pruning": (board["status"] == "pruned").any(),
-        "transforms": any("target_transform" in params for params in board["params"]),
     }
     return {"acted": [*without, *(part for part, is_there in occasions.items() if is_there)], "without": without}
 
@@ -225,7 +215,6 @@ PARTS: Mapping[str, Callable[[], list[Any]]] = {
     "surrogate": _without_surrogate,
     "blend": _without_blend,
     "pruning": _without_pruning,
-    "transforms": _without_transforms,
 }
 #: Parts that are taken out of the fitted model.
 OF_THE_MODEL = ("temperature",)
@@ -247,7 +236,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--features", action="store_true", help="families of features only, without clock and search")
     parser.add_argument("--view", default="engineered", help="features that --features is about; a --json file each")
     parser.add_argument("--log-loss", action="store_true", help="tables of classes only, fitted for and judged by it")
-    parser.add_argument("--skewed", action="store_true", help="other columns with a long right tail as targets")
     parser.add_argument("--json", type=Path, default=Path("ablation.jsonl"), help="file of all runs")
     parser.add_argument("--one", nargs=3, metavar=("PART", "TABLE", "SEED"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -261,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.features or options.n_iter:
         options.budget = 0.0
     runs = compare.read_runs(options.json, options.budget)
-    for table in options.tables or _tables(folder, options):
+    for table in options.tables or _tables(folder, options.log_loss):
         for seed in range(options.first_split, options.first_split + options.splits):
             for part in parts:
                 if (table, seed, part) not in runs:
@@ -277,15 +265,9 @@ def _parts() -> list[str]:
     return [part for part in (*PARTS, *OF_THE_MODEL) if part != WHOLE]
 
 
-def _tables(folder: Path | None, options: argparse.Namespace) -> list[str]:
-    from automl_wf.model_selection.target_transform import symmetrising
-
-    if options.skewed:
-        if folder is None:
-            raise SystemExit("--skewed takes targets from the tables of --data: name their folder.")
-        return tables.number_targets(folder, lambda values: bool(symmetrising(values)), most=3)
+def _tables(folder: Path | None, log_loss: bool) -> list[str]:
     names = tables.names(folder)
-    return [n for n in names if tables.load(n, folder).family == "classification"] if options.log_loss else names
+    return [n for n in names if tables.load(n, folder).family == "classification"] if log_loss else names
 
 
 def _run_if_it_acts(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from sklearn.metrics import log_loss, ndcg_score, roc_auc_score, root_mean_squar
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 HELD_OUT = 0.2
-#: A column of fewer values is no target of its own.
-DISTINCT = 50
 BUNDLED = {
     "breast_cancer": (datasets.load_breast_cancer, "binary", "roc_auc"),
     "diabetes": (datasets.load_diabetes, "regression", "rmse"),
@@ -106,23 +104,8 @@ def names(folder: Path | None) -> list[str]:
 
 
 def load(name: str, folder: Path | None, seed: int = 0) -> Split:
-    """One table, split as its manifest says: random (stratified for classes), whole groups, or the last by time.
-
-    A name "table:column" has that column of numbers as the target; the manifest's target is a feature then.
-    """
+    """One table, split as its manifest says: random (stratified for classes), whole groups, or the last by time."""
     return _load_from(folder, name, seed) if folder else _load_bundled(name, seed)
-
-
-def number_targets(folder: Path, is_wanted: Callable[[np.ndarray], bool], most: int) -> list[str]:
-    """Other targets, as `load` takes them: the first columns of each table, at most so many, that are wanted."""
-    found = []
-    for name, facts in _manifest(folder).items():
-        X = pd.read_parquet(folder / facts["file"])
-        taken = {facts["target"], facts["group"], *facts["drop"]}
-        numbers = [c for c in X.select_dtypes("number") if c not in taken and X[c].nunique() >= DISTINCT]
-        wanted = [c for c in numbers if is_wanted(X[c].dropna().to_numpy())]
-        found += [f"{name}:{column}" for column in wanted[:most]]
-    return found
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -131,14 +114,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _load_from(folder: Path, name: str, seed: int) -> Split:
-    table, _, column = name.partition(":")
-    facts = _manifest(folder)[table]
+    facts = _manifest(folder)[name]
     X = pd.read_parquet(folder / facts["file"])
-    if column:
-        split = facts["split"].replace("stratified", "random")
-        reference = {"lightgbm_default": None}
-        facts |= {"target": column, "task": "regression", "metric": "rmse", "split": split, "reference": reference}
-        X = X[X[column].notna()].astype({column: float})
     time_column = next((c for c in X if isinstance(X[c].dtype, pd.DatetimeTZDtype)), None)
     is_ordered = "by time" in facts["split"]
     if is_ordered:

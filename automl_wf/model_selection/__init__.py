@@ -15,7 +15,6 @@ from automl_wf.model_selection.base import SAMPLING, TRANSFORM, VIEW, ModelSpec
 from automl_wf.model_selection.catalogue import models_for
 from automl_wf.model_selection.own import own_model
 from automl_wf.model_selection.recommendation import (
-    TRANSFORMED,
     DataProfile,
     Recommendation,
     portfolio_order,
@@ -23,7 +22,7 @@ from automl_wf.model_selection.recommendation import (
     search_patience,
 )
 from automl_wf.model_selection.sampling import check_sampling
-from automl_wf.model_selection.target_transform import NONE, check_transform
+from automl_wf.model_selection.target_transform import check_transform
 
 __all__ = ["DataProfile", "ModelSpec", "Shortlist", "search_patience", "shortlist_models"]
 
@@ -97,9 +96,6 @@ def shortlist_models(
     specs = tuple(_holding(spec, _held_by(spec, held), profile.task) for spec in specs)
     if views is not None:
         specs = tuple(_within(spec, views) for spec in specs)
-    specs = tuple(
-        spec if TRANSFORM in _held_by(spec, held) else _with_scales(spec, profile.target_transforms) for spec in specs
-    )
     recommendations = recommend(profile, specs, preset=preset)
     by_name = {s.name: s for s in (*specs, *own)}
     order = [
@@ -123,13 +119,6 @@ def _within(spec: ModelSpec, views: AbstractSet[str]) -> ModelSpec:
     # What differed only by its view is one configuration now.
     distinct = tuple(params for i, params in enumerate(portfolio) if params not in portfolio[:i])
     return replace(spec, portfolio=distinct, space=space)
-
-
-def _with_scales(spec: ModelSpec, transforms: Sequence[str]) -> ModelSpec:
-    """The model with the choice of the scale that the target is fitted on, where there is one."""
-    if not transforms or spec.name not in TRANSFORMED:
-        return spec
-    return replace(spec, space={**spec.space, TRANSFORM: Categorical((NONE, *transforms))})
 
 
 def _held_by(spec: ModelSpec, held: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

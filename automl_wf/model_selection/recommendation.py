@@ -12,14 +12,12 @@ import numpy as np
 from automl_wf.core.search_space import Categorical
 from automl_wf.core.tasks import Task
 from automl_wf.feature_engineering.selected_view import WIDE
-from automl_wf.model_selection.base import TRANSFORM, VIEW, ModelSpec
+from automl_wf.model_selection.base import VIEW, ModelSpec
 from automl_wf.model_selection.catalogue import with_learning_rate_floor
 
 _BOOSTERS = ("lightgbm", "xgboost", "catboost")
 _LINEAR = ("logistic_regression", "linear_regression", "ridge", "lasso")
 _FORESTS = ("random_forest", "extra_trees")
-#: Models whose configurations take turns between the target as it is and its transforms.
-TRANSFORMED = (*_BOOSTERS, "mlp", "ridge")
 _FEW_ROWS, _MANY_ROWS, _FEW_CLASSES = 2_000, 5_000, 10
 #: From so many rows on large trees beat small ones in the same time.
 _VERY_MANY_ROWS = 100_000
@@ -62,8 +60,6 @@ class DataProfile:
         Time for the whole of `fit`.
     rounds : float or None
         Boosting rounds per fold that a fair share of the time affords; None without a clock.
-    target_transforms : tuple of str
-        Transforms that make the target more symmetric.
     """
 
     n_rows: int
@@ -79,7 +75,6 @@ class DataProfile:
     n_text: int = 0
     seconds: float | None = None
     rounds: float | None = None
-    target_transforms: tuple[str, ...] = ()
 
     @property
     def effective_rows(self) -> int:
@@ -245,7 +240,7 @@ def recommend(
     scored = [(spec, *_judge(spec, profile)) for spec in taking_part]
     scored.sort(key=lambda entry: -entry[1])
     return tuple(
-        Recommendation(spec.name, rank, reason, _on_scales(spec, _configurations(spec, profile, preset), profile))
+        Recommendation(spec.name, rank, reason, _configurations(spec, profile, preset))
         for rank, (spec, _, reason) in enumerate(scored, start=1)
     )
 
@@ -382,23 +377,6 @@ def _configurations(spec: ModelSpec, profile: DataProfile, preset: str) -> tuple
 
 def _faster(rate: float) -> float:
     return max(rate, min(_FASTER * rate, _FASTEST_RATE))
-
-
-def _on_scales(
-    spec: ModelSpec, portfolio: Sequence[Mapping[str, Any]], profile: DataProfile
-) -> tuple[Mapping[str, Any], ...]:
-    """Every second configuration on a transformed target, the transforms by turns, where the target has any.
-
-    A linear model, which effects that multiply mislead most, begins with one; others with the target as it is.
-    """
-    transforms = profile.target_transforms
-    if not transforms or spec.name not in TRANSFORMED:
-        return tuple(portfolio)
-    first = 0 if spec.family == "linear" else 1
-    return tuple(
-        {**params, TRANSFORM: transforms[i // 2 % len(transforms)]} if i % 2 == first else params
-        for i, params in enumerate(portfolio)
-    )
 
 
 def _for_many_rows(portfolio: Sequence[Mapping[str, Any]], profile: DataProfile) -> tuple[Mapping[str, Any], ...]:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import skew
 
 from automl_wf.core.budget import Budget
 from automl_wf.core.tasks import Task
@@ -28,8 +27,6 @@ from automl_wf.model_selection.wrapped import WrappedLearner
 
 _Vector = NDArray[np.float64]
 
-#: A target less skewed than this is left as it is ("moderately skewed" begins here: Bulmer, Principles of Statistics).
-SKEWED = 0.5
 #: Rows that the mean is restored on.
 _LEVEL_ROWS = 2_000
 #: The hyper-parameter's value for the target as it is.
@@ -66,34 +63,6 @@ TRANSFORMS: Mapping[str, Transform] = {
     "sqrt": Transform(np.sqrt, _square, lambda y: bool((y >= 0.0).all()), "not below zero"),
     "log": Transform(np.log, np.exp, lambda y: bool((y > 0.0).all()), "above zero"),
 }
-
-
-def symmetrising(y: NDArray[Any]) -> tuple[str, ...]:
-    """Names of the transforms that take some of the skew out of a target with a long right tail.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_rows,)
-        Values.
-
-    Returns
-    -------
-    tuple of str
-        Keys of `TRANSFORMS`; none where the skewness is at most 0.5.
-    """
-    values = np.asarray(y, dtype=np.float64)
-    given = _skewness(values)
-    if not given > SKEWED:
-        return ()
-    defined = {name: t for name, t in TRANSFORMS.items() if t.is_defined(values)}
-    return tuple(name for name, t in defined.items() if abs(_skewness(t.forward(values))) < given)
-
-
-def _skewness(values: _Vector) -> float:
-    # Centred and scaled before: third powers of large values overflow, and scipy warns where all are nearly alike.
-    centred = values - np.mean(values) if len(values) else values
-    widest = float(np.abs(centred).max(initial=0.0))
-    return float(skew(centred / widest)) if widest > 0.0 else 0.0
 
 
 def check_transform(name: Any, task: Task) -> None:
