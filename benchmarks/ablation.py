@@ -273,7 +273,7 @@ def _tables(folder: Path | None, log_loss: bool) -> list[str]:
 def _run_if_it_acts(
     options: argparse.Namespace, folder: Path | None, part: str, table: str, seed: int, whole: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """A run without a part; that of the whole under its name where the part had nothing to do."""
+    """A run without a part; that of the whole, with its model's score without the part, where no other is needed."""
     if whole is not None and (part in OF_THE_MODEL or part not in (*FEATURES, *whole.get("acted", ()))):
         return {**whole, "system": part, "score": whole.get("without", {}).get(part, whole["score"])}
     run = _in_own_process(options, folder, part, table, seed)

@@ -341,7 +341,8 @@ class ModelSpec:
     requires : str or None
         Optional package it needs; the spec is left out where it is absent.
     is_named_only : bool
-        Whether it takes part only where it is named: beside all others it was not shown to lower any error.
+        Whether it takes part only where it is named: beside all others it was not shown to lower the error over many
+        tables.
     """
 
     name: str

@@ -172,3 +172,9 @@ def test_a_scale_on_which_effects_add_up_lowers_the_error(quick: dict[str, Any])
         return float(WorkflowEstimator(**settings, task="regression").fit(X, MULTIPLIED).leaderboard_["score"].max())
 
     assert best("log") > 0.8 * best("none")
+
+
+@pytest.mark.parametrize("preset", ["balanced", "interpretable"])
+def test_no_fit_leaves_the_scale_of_a_skewed_target_unasked(preset: str, quick: dict[str, Any]) -> None:
+    model = WorkflowEstimator(**quick | {"n_iter": 6, "preset": preset}, task="regression").fit(X, MULTIPLIED)
+    assert not any(TRANSFORM in params for params in model.leaderboard_["params"])
