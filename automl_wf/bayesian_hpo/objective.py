@@ -242,11 +242,11 @@ class Objective:
         budget : Budget
             Time for the whole trial.
         until : Budget or None, default=None
-            What all trials have left: features that no trial before has asked for may take it, up to the share of a
-            view, and are stopped there. None: nothing stops them.
+            What all trials have left. Features that no trial before has asked for are stopped at the share of a view
+            or at the end of that, if they have it, else at the end of `budget`. None: nothing stops them.
         features_beside : bool, default=False
-            Whether half of the trial's own time is left to the learners however long the features take; else they have
-            what the features leave.
+            Whether features may take what all trials have left, and half of the trial's own time stays to the learners;
+            else they have what the features leave.
         started_s : float, default=0.0
             Seconds after the start of the search, for the record.
         worth_going_on : callable or None
@@ -262,9 +262,12 @@ class Objective:
         elsewhere_s = sum(outcome.seconds for outcome in self._fitted_ahead(configuration).values())
         self._known_scores.clear()
         try:
-            clock = Budget if until is None else partial(self._time_of_features, until)
-            if until is not None and features_beside and budget.is_limited and self.workers is None:
-                budget = self._with_time_to_learn(configuration, budget, until, clock)
+            clock = Budget if until is None else partial(self._time_of_features, until if features_beside else budget)
+            if until is not None and budget.is_limited and self.workers is None:
+                if features_beside:
+                    budget = self._with_time_to_learn(configuration, budget, until, clock)
+                else:
+                    self._check_time_to_learn(configuration, budget, clock)
             outcome = self._run(configuration, budget, clock, worth_going_on)
         except OutOfTime as error:
             outcome = {"status": "out_of_time", "reason": str(error)}
@@ -411,7 +414,7 @@ class Objective:
         return collected
 
     def _time_of_features(self, until: Budget) -> Budget:
-        """What one fold may take, from now on, of the share of the view that is made and of what all trials have."""
+        """What one fold may take, from now on, of the share of the view that is made and of what is left until then."""
         if self.feature_s is None:
             return Budget()
         n_folds = len(self.cache.folds)
@@ -431,6 +434,16 @@ class Objective:
         to_come = self._wall_s(self.cache.cost_s(view)) * (1.0 - n_first / n_folds)
         least = LEARNING_SHARE * seconds + to_come
         return budget if budget.left() >= least else Budget(max(min(least, until.left()), 0.0))
+
+    def _check_time_to_learn(self, configuration: Configuration, budget: Budget, clock: Callable[[], Budget]) -> None:
+        """Raise OutOfTime if the features would leave nothing of the trial's own time to its learners."""
+        view = self.specs[configuration.model].view_of(configuration.params)
+        seconds, left = self._wall_s(self.cache.cost_s(view, clock)), budget.left()
+        if seconds > left:
+            raise OutOfTime(
+                f"the features of view {view!r} would take {seconds:.1f} s; "
+                f"{max(left, 0.0):.1f} s of its share of the time budget are left"
+            )
 
     def _check_features(self, view: str, clock: Callable[[], Budget] = Budget) -> None:
         """Raise OutOfTime if the view takes more than its share of the time, or finding that out more than `clock`."""

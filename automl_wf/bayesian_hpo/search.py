@@ -28,7 +28,8 @@ PORTFOLIO_SHARE = 0.6
 #: Fitted models are kept for this many of the best trials: those that may become candidates for the blend.
 KEPT = CANDIDATES
 #: A single trial may take at most this share of the time left, or what finished trials usually took, if that is more:
-#: slots that only shrink would be too short for anything in the end. The first one, a linear model, gets less.
+#: slots that only shrink would be too short for anything in the end. The first one, a linear model, gets less. While
+#: there is only the baseline, each later trial that its share ended doubles that of the next.
 SLOT, FIRST_SLOT = 0.35, 0.1
 #: A trial behind the best one is blended with so many of the best after its first folds, unless scoring the blends
 #: takes more than this share of its time.
@@ -152,7 +153,7 @@ def run_search(
             record.ended, record.is_over, record.is_clock_limited = "the time was used up", True, True
             break
         # The baseline is never refused: there must always be something that predicts.
-        slot = Budget() if number == 0 else _slot(open_budget, number, objective.scoring_s, _usual_seconds(record))
+        slot = Budget() if number == 0 else _slot(open_budget, record, configuration, objective.scoring_s)
         started_s, worth_going_on = time.perf_counter() - start, _forgiving(record, objective, slot)
         following = portfolio[number + 1 : min(n_portfolio, limit)]
         upcoming = _upcoming(objective, configuration, following, known, budget)
@@ -212,6 +213,7 @@ def _configurations(
     seed: int,
 ) -> Iterator[Configuration]:
     yield from portfolio
+    yield from _once_more(record)
     if not rules.asks:
         return
     tuners = _Tuners(objective, seed)
@@ -224,6 +226,21 @@ def _configurations(
         yield configuration
         now = record.best
         stalled = 0 if best is None or (now is not None and now.score > best.score) else stalled + 1
+
+
+def _has_model(record: SearchRecord) -> bool:
+    """Whether anything but the baseline has a score."""
+    return any(t.status == "ok" for t in record.trials[1:])
+
+
+def _once_more(record: SearchRecord) -> list[Configuration]:
+    """The first configuration that its share ended, if the list is through and there is only the baseline.
+
+    Not where one had its second turn before.
+    """
+    ended = [t.configuration for t in record.trials if t.status == "out_of_time"]
+    had_its_turn = len({c.name for c in ended}) < len(ended)
+    return [] if _has_model(record) or had_its_turn else ended[:1]
 
 
 class _Tuners:
@@ -270,12 +287,17 @@ class _Tuners:
         return [self._objective.specs[name] for name in sorted(best, key=lambda n: -best[n])]
 
 
-def _slot(budget: Budget, number: int, scoring_s: float, usual_s: float) -> Budget:
-    """A trial's share of the time left; where the metric is slow, at least as much for the model as for the metric."""
-    if not budget.is_limited:
+def _slot(budget: Budget, record: SearchRecord, configuration: Configuration, scoring_s: float) -> Budget:
+    """A trial's share of the time left; where the metric is slow, at least as much for the model as for the metric.
+
+    What is tried once more has all of it.
+    """
+    ended = [] if _has_model(record) else [t for t in record.trials if t.status == "out_of_time"]
+    if not budget.is_limited or any(t.configuration.name == configuration.name for t in ended):
         return budget
-    share = SLOT if number > 1 else FIRST_SLOT
-    return budget.share(min(max(share, max(2.0 * scoring_s, usual_s) / max(budget.left(), 1e-9)), 1.0))
+    share = SLOT * 2 ** sum(t.number > 1 for t in ended) if len(record.trials) > 1 else FIRST_SLOT
+    least_s = max(2.0 * scoring_s, _usual_seconds(record))
+    return budget.share(min(max(share, least_s / max(budget.left(), 1e-9)), 1.0))
 
 
 def _usual_seconds(record: SearchRecord) -> float:

@@ -16,7 +16,8 @@ from automl_wf.feature_engineering.gains import draw_rows
 _LARGEST = 1e150
 #: Rows that quantiles, skewness, mean and deviation are learnt from at most, drawn at random.
 _MOST_ROWS = 500_000
-_ROWS_AT_ONCE = 1 << 14
+#: Cells that are scaled at a time: more would leave the processor's cache, and ask the system for memory each time.
+_CELLS_AT_ONCE = 1 << 17
 
 
 class NumericScaler(FeatureTransformer[Numbers]):
@@ -92,9 +93,9 @@ class NumericScaler(FeatureTransformer[Numbers]):
         return self
 
     def write(self, block: Numbers, out: Numbers) -> None:
-        """Write the scaled columns, then the indicators; a few thousand rows at a time."""
+        """Write the scaled columns, then the indicators; a few rows at a time."""
         n_columns, is_logged = len(self.fill_), np.flatnonzero(self.unit_)
-        for rows in gen_batches(len(block), _ROWS_AT_ONCE):
+        for rows in gen_batches(len(block), max(_CELLS_AT_ONCE // max(n_columns, 1), 1)):
             is_missing = np.isnan(block[rows])
             x = np.clip(np.where(is_missing, self.fill_, block[rows]), self.lower_, self.upper_)
             if len(is_logged):

@@ -95,9 +95,10 @@ def validate_features(view: _View, table: Table) -> FeatureValidation:
     # NaN differs from everything in a comparison, but not in its bytes.
     columns = [column.tobytes() for column in np.asfortranarray(X).T]
     first = {content: i for i, content in reversed(list(enumerate(columns)))}
+    names = view.feature_names
 
     def named(at: Any) -> tuple[str, ...]:
-        return tuple(view.feature_names[i] for i in np.flatnonzero(at))
+        return tuple(names[i] for i in np.flatnonzero(at))
 
     return FeatureValidation(
         n_rows=len(X),

@@ -113,6 +113,43 @@ def test_a_view_is_stopped_at_its_share_of_the_time(
         assert again.fit_time_s < 0.3
 
 
+def test_features_that_would_leave_no_time_to_learn_are_not_made(objective_of: Any, stubs: Any) -> None:
+    class Slow(stubs.PlainView):  # type: ignore[misc]
+        def fit_transform(self, *given: Any, **named: Any) -> Any:
+            time.sleep(0.2)
+            return super().fit_transform(*given, **named)
+
+    objective = objective_of()
+    objective.cache.recipes["plain"] = Slow()
+    objective.cache.get(0, "plain")
+    configuration = Configuration("guess", {"error": 1.0}, "portfolio")
+    trial = objective(configuration, 1, budget=Budget(0.3), until=Budget(30.0))
+    assert trial.status == "out_of_time"
+    assert trial.reason == (
+        "the features of view 'plain' would take 0.6 s; 0.3 s of its share of the time budget are left"
+    )
+    assert trial.fit_time_s < 0.2
+    assert objective(configuration, 1, budget=Budget(3.0), until=Budget(30.0)).status == "ok"
+
+
+@pytest.mark.parametrize(("beside", "status"), [(False, "out_of_time"), (True, "ok")])
+def test_features_without_time_beside_them_are_stopped_with_the_time_of_the_trial(
+    objective_of: Any, stubs: Any, beside: bool, status: str
+) -> None:
+    class Slow(stubs.PlainView):  # type: ignore[misc]
+        def fit_transform(self, *given: Any, **named: Any) -> Any:
+            time.sleep(0.1)
+            check_clock("Making features")
+            return super().fit_transform(*given, **named)
+
+    objective = objective_of()
+    objective.cache.recipes["plain"], objective.feature_s = Slow(), 60.0
+    configuration = Configuration("guess", {"error": 1.0}, "portfolio")
+    trial = objective(configuration, 1, budget=Budget(0.09), until=Budget(30.0), features_beside=beside)
+    assert trial.status == status
+    assert beside or trial.reason.startswith("Making features was stopped: its share of the time budget (0.1 s)")
+
+
 def test_a_hopeless_configuration_is_pruned_after_two_folds(objective_of: Any) -> None:
     seen: list[list[float]] = []
 

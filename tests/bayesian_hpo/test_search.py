@@ -180,10 +180,35 @@ def test_a_slot_is_no_shorter_than_what_a_trial_usually_takes() -> None:
     record = SearchRecord([trial(0, 50.0), trial(1, 50.0), trial(2, 4.0), trial(3, 0.1, "pruned"), trial(4, 8.0)])
     assert search._usual_seconds(record) == 6.0
     assert search._usual_seconds(SearchRecord(record.trials[:2])) == 0.0
-    of_ten = [search._slot(Budget(10.0), 5, 0.0, usual_s).seconds for usual_s in (0.0, 6.0, 60.0)]
+    other = Configuration("other", {}, "portfolio")
+    records = [SearchRecord([trial(0, 1.0), trial(1, 1.0), trial(2, s)]) for s in (0.0, 6.0, 60.0)]
+    of_ten = [search._slot(Budget(10.0), r, other, 0.0).seconds for r in records]
     assert of_ten == pytest.approx([3.5, 6.0, 10.0], rel=0.01)
-    assert search._slot(Budget(10.0), 1, 0.0, 0.0).seconds == pytest.approx(1.0, rel=0.01)
-    assert search._slot(Budget(), 5, 0.0, 6.0).seconds is None
+    assert search._slot(Budget(), records[1], other, 0.0).seconds is None
+
+
+def test_while_there_is_only_the_baseline_each_trial_that_its_share_ended_doubles_that_of_the_next() -> None:
+    trials = [Trial(0, BASELINE, "ok")]
+    trials += [Trial(i, Configuration("guess", {"error": i}, "portfolio"), "out_of_time") for i in range(1, 5)]
+    other = Configuration("other", {}, "portfolio")
+    shares = [search._slot(Budget(10.0), SearchRecord(trials[:n]), other, 0.0).seconds for n in range(1, 6)]
+    assert shares == pytest.approx([1.0, 3.5, 7.0, 10.0, 10.0], rel=0.01)
+    beside_a_model = SearchRecord([*trials, Trial(5, GUESSES[0], "ok")])
+    assert search._slot(Budget(10.0), beside_a_model, other, 0.0).seconds == pytest.approx(3.5, rel=0.01)
+
+
+def test_the_only_model_that_its_share_ended_is_tried_once_more_with_all_the_time(objective_of: Any) -> None:
+    slow = Configuration("guess", {"error": 1.0, "sleep": 0.1}, "portfolio")
+    record = run(objective_of(), [BASELINE, slow], SearchRules(None, 9, asks=False), seconds=2.0)
+    assert [t.status for t in record.trials] == ["ok", "out_of_time", "ok"]
+    assert record.best is record.trials[2]
+    assert record.best.learners[0].seconds_ > 0.4
+
+    slower = Configuration("guess", {"error": 1.0, "sleep": 0.2}, "portfolio")
+    record = run(objective_of(), [BASELINE, slower], SearchRules(None, 9, asks=False), seconds=0.6)
+    assert [t.status for t in record.trials] == ["ok", "out_of_time", "out_of_time"]
+    assert record.best is record.trials[0]
+    assert search._once_more(record) == []
 
 
 class Elsewhere(Workers):
