@@ -438,11 +438,14 @@ class Objective:
     def _check_time_to_learn(self, configuration: Configuration, budget: Budget, clock: Callable[[], Budget]) -> None:
         """Raise OutOfTime if the features would leave nothing of the trial's own time to its learners."""
         view = self.specs[configuration.model].view_of(configuration.params)
-        seconds, left = self._wall_s(self.cache.cost_s(view, clock)), budget.left()
+        seconds = self._wall_s(self.cache.cost_s(view, clock))
+        # A forecast takes time as well.
+        budget.check(f"Making features of view {view!r}")
+        left = budget.left()
         if seconds > left:
             raise OutOfTime(
                 f"the features of view {view!r} would take {seconds:.1f} s; "
-                f"{max(left, 0.0):.1f} s of its share of the time budget are left"
+                f"{left:.1f} s of its share of the time budget are left"
             )
 
     def _check_features(self, view: str, clock: Callable[[], Budget] = Budget) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from automl_wf.bayesian_hpo.objective import Objective
-from automl_wf.core.budget import Budget
+from automl_wf.core.budget import Budget, check_clock
 from automl_wf.core.folds import FoldCache, Folds
 from automl_wf.core.frame import learn_schema
 from automl_wf.core.metrics import resolve_scoring
@@ -33,6 +33,18 @@ class PlainView:
 
     def transform(self, table: Any) -> np.ndarray:
         return table.numbers([0])
+
+
+class SlowView(PlainView):
+    """The same, after some seconds, unless the clock ends it then."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def fit_transform(self, *given: Any, **named: Any) -> tuple[Any, Any]:
+        time.sleep(self.seconds)
+        check_clock("Making features")
+        return super().fit_transform(*given, **named)
 
 
 class Guess(Learner):
@@ -123,5 +135,5 @@ def objective_of() -> Callable[..., Objective]:
 
 @pytest.fixture
 def stubs() -> SimpleNamespace:
-    """The learners, their catalogue and their view."""
-    return SimpleNamespace(Guess=Guess, Mean=Mean, PlainView=PlainView, specs=SPECS)
+    """The learners, their catalogue and their views."""
+    return SimpleNamespace(Guess=Guess, Mean=Mean, PlainView=PlainView, SlowView=SlowView, specs=SPECS)

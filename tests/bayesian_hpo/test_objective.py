@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import numpy as np
 import pytest
 
 from automl_wf.bayesian_hpo.objective import Configuration, Objective, Trial
-from automl_wf.core.budget import Budget, check_clock
+from automl_wf.core.budget import Budget
 
 
 def run(objective: Objective, *, seconds: float | None = None, model: str = "guess", **params: Any) -> Trial:
@@ -76,13 +75,8 @@ def test_out_of_time(objective_of: Any) -> None:
 def test_features_leave_half_of_its_time_to_a_trial_where_there_is_time_beside_it(
     objective_of: Any, stubs: Any, beside: float | None, status: str
 ) -> None:
-    class Slow(stubs.PlainView):  # type: ignore[misc]
-        def fit_transform(self, *given: Any, **named: Any) -> Any:
-            time.sleep(0.5)
-            return super().fit_transform(*given, **named)
-
     objective = objective_of()
-    objective.cache.recipes["plain"] = Slow()
+    objective.cache.recipes["plain"] = stubs.SlowView(0.5)
     configuration = Configuration("guess", {"error": 1.0}, "portfolio")
     more = None if beside is None else Budget(beside)
     trial = objective(configuration, 2, budget=Budget(0.4), until=more, features_beside=True)
@@ -94,14 +88,8 @@ def test_features_leave_half_of_its_time_to_a_trial_where_there_is_time_beside_i
 def test_a_view_is_stopped_at_its_share_of_the_time(
     objective_of: Any, stubs: Any, feature_s: float, until: float, status: str
 ) -> None:
-    class Slow(stubs.PlainView):  # type: ignore[misc]
-        def fit_transform(self, *given: Any, **named: Any) -> Any:
-            time.sleep(0.4)
-            check_clock("Making features")
-            return super().fit_transform(*given, **named)
-
     objective = objective_of()
-    objective.cache.recipes["plain"], objective.feature_s = Slow(), feature_s
+    objective.cache.recipes["plain"], objective.feature_s = stubs.SlowView(0.4), feature_s
     configuration = Configuration("guess", {"error": 1.0}, "portfolio")
     trial = objective(configuration, 1, budget=Budget(30.0), until=Budget(until))
     assert trial.status == status
@@ -114,13 +102,8 @@ def test_a_view_is_stopped_at_its_share_of_the_time(
 
 
 def test_features_that_would_leave_no_time_to_learn_are_not_made(objective_of: Any, stubs: Any) -> None:
-    class Slow(stubs.PlainView):  # type: ignore[misc]
-        def fit_transform(self, *given: Any, **named: Any) -> Any:
-            time.sleep(0.2)
-            return super().fit_transform(*given, **named)
-
     objective = objective_of()
-    objective.cache.recipes["plain"] = Slow()
+    objective.cache.recipes["plain"] = stubs.SlowView(0.2)
     objective.cache.get(0, "plain")
     configuration = Configuration("guess", {"error": 1.0}, "portfolio")
     trial = objective(configuration, 1, budget=Budget(0.3), until=Budget(30.0))
@@ -129,6 +112,8 @@ def test_features_that_would_leave_no_time_to_learn_are_not_made(objective_of: A
         "the features of view 'plain' would take 0.6 s; 0.3 s of its share of the time budget are left"
     )
     assert trial.fit_time_s < 0.2
+    over = objective(configuration, 1, budget=Budget(0.0), until=Budget(30.0))
+    assert over.reason.startswith("Making features of view 'plain' was stopped: its share of the time budget (0.0 s)")
     assert objective(configuration, 1, budget=Budget(3.0), until=Budget(30.0)).status == "ok"
 
 
@@ -136,14 +121,8 @@ def test_features_that_would_leave_no_time_to_learn_are_not_made(objective_of: A
 def test_features_without_time_beside_them_are_stopped_with_the_time_of_the_trial(
     objective_of: Any, stubs: Any, beside: bool, status: str
 ) -> None:
-    class Slow(stubs.PlainView):  # type: ignore[misc]
-        def fit_transform(self, *given: Any, **named: Any) -> Any:
-            time.sleep(0.1)
-            check_clock("Making features")
-            return super().fit_transform(*given, **named)
-
     objective = objective_of()
-    objective.cache.recipes["plain"], objective.feature_s = Slow(), 60.0
+    objective.cache.recipes["plain"], objective.feature_s = stubs.SlowView(0.1), 60.0
     configuration = Configuration("guess", {"error": 1.0}, "portfolio")
     trial = objective(configuration, 1, budget=Budget(0.09), until=Budget(30.0), features_beside=beside)
     assert trial.status == status
