@@ -8,10 +8,12 @@ from automl_wf.bayesian_hpo.objective import MAX_PARALLEL_ROWS
 from automl_wf.core.budget import Budget
 from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
+from automl_wf.model_selection.boosting import seconds_per_tree
 from automl_wf.problem_definition import Problem
 
-#: Seconds to count the cells of one column into bins, for drift.
-KEEPING_S = 2e-4
+#: Seconds to count the cells of one column into bins, for drift; and to blend, calibrate and score for each number that
+#: a model predicts (on 300 classes, where new memory takes most of it).
+KEEPING_S, PREDICTED_S = 2e-4, 6e-7
 #: Up to this many rows the configurations follow from the size alone, and the clock is only a guard; up to this many
 #: cells the folds do.
 SMALL_ROWS, SMALL_CELLS = 2_000, 400_000
@@ -30,11 +32,27 @@ FOLDS = {"best": 8}
 MOST_FOLDS = 8
 
 
-def reserve_s(budget: Budget, n_columns: int) -> float:
-    """Seconds kept for blending, evaluation, what is kept of each column, and interpretation."""
+def reserve_s(budget: Budget, n_columns: int, n_predicted: int) -> float:
+    """Seconds kept for blending, evaluation, what is kept of each column, and interpretation.
+
+    Parameters
+    ----------
+    budget : Budget
+        Of the whole fit.
+    n_columns : int
+        Columns of the table.
+    n_predicted : int
+        Numbers that a model predicts out of fold: held-out rows times classes.
+
+    Returns
+    -------
+    float
+        Seconds, at most half of the budget; 0 without a limit.
+    """
     if budget.seconds is None:
         return 0.0
-    return max(0.12 * budget.seconds, min(0.5, 0.3 * budget.seconds)) + KEEPING_S * n_columns
+    least = min(0.5, 0.3 * budget.seconds) + PREDICTED_S * n_predicted
+    return min(max(0.12 * budget.seconds, least) + KEEPING_S * n_columns, 0.5 * budget.seconds)
 
 
 def diagnosis_budget(budget: Budget) -> Budget:
@@ -59,9 +77,8 @@ def forecast_folds(table: Table, problem: Problem, budget: Budget, n_jobs: int, 
 
     Where folds run side by side there are as many as fill the threads: four in place of three on two of them.
 
-    By a cost model of LightGBM: a tree of 31 leaves takes about 0.7 ms plus 2.2 ms per million cells; a model is
-    counted as 300 rounds on 10,000 rows or fewer, and as more on more: four times the rows take about twice the rounds.
-    Beside it each fold takes time for its features and bins.
+    By a cost model of LightGBM: a model is counted as 300 rounds on 10,000 rows or fewer, and as more on more: four
+    times the rows take about twice the rounds. Beside it each fold takes time for its features and bins.
     """
     is_small = table.n_rows <= SMALL_ROWS and table.n_rows * len(table.schema.used) <= SMALL_CELLS
     if budget.seconds is None or is_small:
@@ -89,9 +106,8 @@ def _seconds_per_round(table: Table, problem: Problem, n_jobs: int) -> float:
 
 
 def _seconds_per_tree(table: Table, n_jobs: int) -> float:
-    """One tree of boosting on all rows, from a cost model that was measured on two threads."""
-    n_columns = max(_busy_columns(table), 1.0)
-    return (0.7e-3 + 2.2e-3 * table.n_rows * n_columns / 1e6) * (2.0 / max(n_jobs, 1))
+    """One tree of boosting on all rows."""
+    return seconds_per_tree(table.n_rows, max(_busy_columns(table), 1.0), n_jobs)
 
 
 def _busy_columns(table: Table) -> float:
@@ -100,8 +116,11 @@ def _busy_columns(table: Table) -> float:
     busy = 0.0
     for column in table.schema.used:
         cells = table.cells[column.position]
-        _, counts = np.unique(cells.codes[rows] if isinstance(cells, Strings) else cells[rows], return_counts=True)
-        busy += min((1.0 - counts.max() / counts.sum()) / SPARSE_SHARE, 1.0)
+        looked_at = cells.codes[rows] if isinstance(cells, Strings) else cells[rows]
+        # What more than half of the cells have is their median.
+        middle = np.partition(looked_at, len(looked_at) // 2)[len(looked_at) // 2]
+        has_it = np.isnan(looked_at) if np.isnan(middle) else looked_at == middle
+        busy += min((1.0 - has_it.mean()) / SPARSE_SHARE, 1.0)
     return busy
 
 

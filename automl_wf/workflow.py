@@ -406,7 +406,7 @@ class WorkflowStages:
                     asks=asks,
                     patience=search_patience(shortlist.profile),
                 ),
-                budget=self._search_budget(cache),
+                budget=self._search_budget(problem, cache),
                 seed=self.seed,
                 n_jobs=self.n_jobs,
                 journal=self._journal,
@@ -423,10 +423,13 @@ class WorkflowStages:
         self.artifacts["training_history"] = _without_models(training.trials)
         return TrainedModels(**vars(engineered), shortlist=shortlist, training=training)
 
-    def _search_budget(self, cache: FoldCache) -> Budget:
+    def _search_budget(self, problem: Problem, cache: FoldCache) -> Budget:
         """Time for the search; of a table larger than memory all partitions are to be learnt from after it."""
-        budget = self.budget.until_reserve(reserve_s(self.budget, len(cache.table.cells)))
+        budget = self.budget.until_reserve(self._reserve_s(problem, cache))
         return budget if self._partitions is None else budget.share(1.0 - PARTITION_SHARE)
+
+    def _reserve_s(self, problem: Problem, cache: FoldCache) -> float:
+        return reserve_s(self.budget, len(cache.table.cells), len(cache.folds.rows) * problem.n_classes)
 
     def _shortlist(self, engineered: EngineeredFeatures) -> Shortlist:
         problem, table = engineered.problem, engineered.table
@@ -477,7 +480,7 @@ class WorkflowStages:
             tuning = tune(
                 trained.training,
                 budget=self.budget,
-                reserve=reserve_s(self.budget, len(trained.cache.table.cells)),
+                reserve=self._reserve_s(problem, trained.cache),
                 limits=Limits(problem.constraints.get("max_predict_time"), problem.constraints.get("max_size")),
                 graph_bytes=lambda blend: graph_bytes(blend, schema, problem.task, problem.classes),
             )

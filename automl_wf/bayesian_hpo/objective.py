@@ -31,8 +31,6 @@ from automl_wf.model_selection.ensemble import combine, greedy_weights
 MAX_PARALLEL_ROWS = 200_000
 #: A feature view may take this share of the time of the search; one that would take more is not tried.
 FEATURE_SHARE = 0.25
-#: Where features take more than the rest of a trial's time, its learners still have this share of it.
-LEARNING_SHARE = 0.5
 #: Up to this many rows folds run in turn: their rounds are so short that threads would only wait for the interpreter.
 MIN_PARALLEL_ROWS = 1_000
 #: Rounds that are kept of a loss curve, for people to look at.
@@ -227,7 +225,7 @@ class Objective:
         *,
         budget: Budget,
         until: Budget | None = None,
-        features_beside: bool = False,
+        learning_share: float | None = None,
         started_s: float = 0.0,
         worth_going_on: WorthGoingOn | None = None,
     ) -> Trial:
@@ -244,9 +242,9 @@ class Objective:
         until : Budget or None, default=None
             What all trials have left. Features that no trial before has asked for are stopped at the share of a view
             or at the end of that, if they have it, else at the end of `budget`. None: nothing stops them.
-        features_beside : bool, default=False
-            Whether features may take what all trials have left, and half of the trial's own time stays to the learners;
-            else they have what the features leave.
+        learning_share : float or None, default=None
+            Share of the trial's own time that its learners have, however long the features take, which may then take
+            what all trials have left. None: learners have what the features leave.
         started_s : float, default=0.0
             Seconds after the start of the search, for the record.
         worth_going_on : callable or None
@@ -262,12 +260,14 @@ class Objective:
         elsewhere_s = sum(outcome.seconds for outcome in self._fitted_ahead(configuration).values())
         self._known_scores.clear()
         try:
-            clock = Budget if until is None else partial(self._time_of_features, until if features_beside else budget)
+            clock: Callable[[], Budget] = Budget
+            if until is not None:
+                clock = partial(self._time_of_features, budget if learning_share is None else until)
             if until is not None and budget.is_limited and self.workers is None:
-                if features_beside:
-                    budget = self._with_time_to_learn(configuration, budget, until, clock)
-                else:
+                if learning_share is None:
                     self._check_time_to_learn(configuration, budget, clock)
+                else:
+                    budget = self._with_time_to_learn(configuration, budget, until, clock, learning_share)
             outcome = self._run(configuration, budget, clock, worth_going_on)
         except OutOfTime as error:
             outcome = {"status": "out_of_time", "reason": str(error)}
@@ -421,9 +421,9 @@ class Objective:
         return Budget(max(min(self.feature_s * self._n_side_by_side(n_folds) / n_folds, until.left()), 0.0))
 
     def _with_time_to_learn(
-        self, configuration: Configuration, budget: Budget, until: Budget, clock: Callable[[], Budget]
+        self, configuration: Configuration, budget: Budget, until: Budget, clock: Callable[[], Budget], share: float
     ) -> Budget:
-        """Time for the trial, half of which is the learners' however long the features take.
+        """Time for the trial, such a share of which is the learners' however long the features take.
 
         Those of the folds that run first are made to know it, the others are forecast.
         """
@@ -432,7 +432,7 @@ class Objective:
         seconds, n_first = budget.left(), self._n_side_by_side(n_folds)
         Parallel(n_jobs=n_first, prefer="threads")(delayed(self.cache.get)(f, view, clock) for f in range(n_first))
         to_come = self._wall_s(self.cache.cost_s(view)) * (1.0 - n_first / n_folds)
-        least = LEARNING_SHARE * seconds + to_come
+        least = share * seconds + to_come
         return budget if budget.left() >= least else Budget(max(min(least, until.left()), 0.0))
 
     def _check_time_to_learn(self, configuration: Configuration, budget: Budget, clock: Callable[[], Budget]) -> None:

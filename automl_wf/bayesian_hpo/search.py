@@ -31,6 +31,9 @@ KEPT = CANDIDATES
 #: slots that only shrink would be too short for anything in the end. The first one, a linear model, gets less. While
 #: there is only the baseline, each later trial that its share ended doubles that of the next.
 SLOT, FIRST_SLOT = 0.35, 0.1
+#: Where features take more than the rest of a trial's time, its learners still have this share of it, once there is a
+#: model.
+LEARNING_SHARE = 0.5
 #: A trial behind the best one is blended with so many of the best after its first folds, unless scoring the blends
 #: takes more than this share of its time.
 BLENDED, BLENDING_SHARE = 5, 0.05
@@ -164,7 +167,7 @@ def run_search(
             number,
             budget=slot,
             until=open_budget if number > 0 else None,
-            features_beside=number > 1,
+            learning_share=_learning_share(record),
             started_s=started_s,
             worth_going_on=worth_going_on,
         )
@@ -298,6 +301,17 @@ def _slot(budget: Budget, record: SearchRecord, configuration: Configuration, sc
     share = SLOT * 2 ** sum(t.number > 1 for t in ended) if len(record.trials) > 1 else FIRST_SLOT
     least_s = max(2.0 * scoring_s, _usual_seconds(record))
     return budget.share(min(max(share, least_s / max(budget.left(), 1e-9)), 1.0))
+
+
+def _learning_share(record: SearchRecord) -> float | None:
+    """Share of its own time that the learners of the next trial have, however long its features take.
+
+    The first trial after the baseline has none: its features are to leave time for others. As long as there is only
+    the baseline it is all of the time, since the features will serve other trials, too.
+    """
+    if len(record.trials) < 2:
+        return None
+    return LEARNING_SHARE if _has_model(record) else 1.0
 
 
 def _usual_seconds(record: SearchRecord) -> float:

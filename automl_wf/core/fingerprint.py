@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -172,15 +172,23 @@ def row_hashes(cells: Sequence[Cells]) -> NDArray[np.uint64]:
     -------
     ndarray of shape (n_rows,)
     """
-    columns = [_normalised(column).view("<u8") for column in cells]
-    hashes = np.full(len(columns[0]), _START, dtype=np.uint64)
+    columns = [_words_of(column) for column in cells]
+    hashes = np.full(len(cells[0].codes if isinstance(cells[0], Strings) else cells[0]), _START, dtype=np.uint64)
     shifted = np.empty(min(len(hashes), _ROWS_AT_ONCE), dtype=np.uint64)
     for rows in gen_batches(len(hashes), _ROWS_AT_ONCE):
         part = hashes[rows]
-        for column in columns:
-            part ^= column[rows]
+        for words in columns:
+            part ^= words(rows)
             _mix(part, shifted[: len(part)])
     return hashes
+
+
+def _words_of(column: Cells) -> Callable[[slice], NDArray[np.uint64]]:
+    """What gives the 64 bits of each cell of some rows: a wide table is not held twice."""
+    if isinstance(column, Strings):
+        codes, levels = column.codes, _level_hashes(column)
+        return lambda rows: levels[codes[rows]]
+    return lambda rows: _normalised(column[rows]).view("<u8")
 
 
 def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -202,9 +210,17 @@ def _mix(values: NDArray[np.uint64], shifted: NDArray[np.uint64]) -> None:
 def _normalised(column: Cells) -> NDArray[Any]:
     """Eight bytes for each cell, equal for equal cells."""
     if isinstance(column, Strings):
-        levels = [hashlib.sha256(str(v).encode(errors="surrogatepass")).digest()[:8] for v in column.levels]
-        return np.frombuffer(b"".join(levels), dtype="<u8")[column.codes]
+        return _level_hashes(column)[column.codes]
     if column.dtype.kind == "f":
         # One NaN and one zero, so that equal cells have equal bytes
-        return np.where(np.isnan(column), np.nan, column + 0.0).astype("<f8", copy=False)
+        values = column.astype("<f8")
+        values += 0.0
+        values[np.isnan(values)] = np.nan
+        return values
     return np.ascontiguousarray(column.astype("<i8", copy=False))
+
+
+def _level_hashes(column: Strings) -> NDArray[np.uint64]:
+    """64 bits for each level."""
+    levels = [hashlib.sha256(str(v).encode(errors="surrogatepass")).digest()[:8] for v in column.levels]
+    return np.frombuffer(b"".join(levels), dtype="<u8")

@@ -70,15 +70,14 @@ class Folds:
 
     def gather(self, predictions: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
         """Out-of-fold predictions of `rows` from each fold's; a row held out more than once gets the mean."""
-        shape = (self.n_rows, *predictions[0].shape[1:])
-        total = np.zeros(shape)
-        count = np.zeros(self.n_rows)
-        for (_, valid), prediction in zip(self.splits, predictions, strict=True):
-            total[valid] += prediction
-            count[valid] += 1.0
         rows = self.rows
-        divisor = count[rows].reshape(-1, *([1] * (total.ndim - 1)))
-        return np.asarray(total[rows] / divisor)
+        total, count = np.zeros((len(rows), *predictions[0].shape[1:])), np.zeros(len(rows))
+        for (_, valid), prediction in zip(self.splits, predictions, strict=True):
+            places = np.searchsorted(rows, valid)
+            total[places] += prediction
+            count[places] += 1.0
+        total /= count.reshape(-1, *([1] * (total.ndim - 1)))
+        return total
 
 
 class View(Protocol):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import gen_batches
 
+from automl_wf.core.budget import check_clock
 from automl_wf.feature_engineering.base import Feature, FeatureTransformer, Numbers
 from automl_wf.feature_engineering.gains import draw_rows
 
@@ -84,6 +85,7 @@ class NumericScaler(FeatureTransformer[Numbers]):
         """
         gaps, learnt = [], []
         for j, (values, share_missing, has_gaps) in enumerate(samples):
+            check_clock("Learning how to scale numbers")
             learnt.append(_learn_column(values, share_missing, self.tail, self.max_skewness).row())
             if has_gaps:
                 gaps.append(j)

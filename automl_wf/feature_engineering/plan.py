@@ -37,10 +37,12 @@ _MAX_WORDS = 500
 #: Bins of each number in the piecewise view, features it may have for them, and cells of all rows.
 _MAX_BINS, _MAX_RAMPS, _MAX_RAMP_CELLS = 8, 600, 40_000_000
 _ROWS_AT_ONCE, _ROWS_OF_PART = 1 << 12, 1 << 15
+#: Cells of a matrix that memory is touched for between two looks at the clock.
+_CELLS_AT_ONCE = 1 << 20
 #: Cells of one step's features that are kept for other views of the same rows.
 _MAX_SHARED_CELLS = 4_000_000
 #: What a view without features holds.
-CONSTANT = Feature("constant", "constant", (), "0: no column of the table can tell rows apart")
+CONSTANT = Feature("constant", "constant", (), "0: no column of the table is read")
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +193,13 @@ class FittedView(Described):
     def empty(self, n_rows: int) -> Numbers:
         """A matrix for the features of so many rows."""
         # Filled, not only allocated: pages are first touched in order, which is ten times faster in some containers.
-        return np.full((n_rows, self.n_features), 0.0, order=self.order)
+        # So many at a time: where new memory is slow, a wide table's takes seconds.
+        X = np.empty((n_rows, self.n_features), order=self.order)
+        cells = X.ravel(order="K")
+        for part in gen_batches(cells.size, _CELLS_AT_ONCE):
+            check_clock(f"Making features of view {self.name!r}")
+            cells[part] = 0.0
+        return X
 
     def outputs(self, X: Numbers) -> list[tuple[Step, Numbers]]:
         """Each step, and its columns of the matrix."""
@@ -307,11 +315,11 @@ class FeaturePlan:
     Parameters
     ----------
     views : mapping of str to Recipe
-        "tree" (numbers with gaps, native category codes, calendar parts), "target" (the same with statistics of the
-        target in place of codes), "engineered" (codes and statistics, and arithmetic on pairs of numbers), "dense"
-        (imputed, scaled, one-hot, statistics of many levels, word weights, cycles) and "piecewise" (the same, and
-        numbers spread over their bins); on wide tables "tree_selected" and "dense_selected", too. Views that would hold
-        the same are one.
+        "constant" (no features: the baseline's), "tree" (numbers with gaps, native category codes, calendar parts),
+        "target" (the same with statistics of the target in place of codes), "engineered" (codes and statistics, and
+        arithmetic on pairs of numbers), "dense" (imputed, scaled, one-hot, statistics of many levels, word weights,
+        cycles) and "piecewise" (the same, and numbers spread over their bins); on wide tables "tree_selected" and
+        "dense_selected", too. Views that would hold the same are one.
     """
 
     views: Mapping[str, Recipe | SelectedRecipe]
@@ -320,7 +328,7 @@ class FeaturePlan:
     def distinct_views(self) -> frozenset[str]:
         """Names of the views that hold something of their own: of equal ones the first."""
         first = {id(recipe): name for name, recipe in reversed(list(self.views.items()))}
-        return frozenset(first.values())
+        return frozenset(first.values()) - {CONSTANT.name}
 
     def metadata(self, fitted: FittedView | SelectedView, classes: Sequence[Any] | None = None) -> list[dict[str, Any]]:
         """Name, kind, parents and formula of each feature of a fitted view, as plain JSON types."""
@@ -391,7 +399,8 @@ def plan_features(schema: Schema, task: Task, n_classes: int, table: Table) -> F
         engineered = Recipe("engineered", (*passed, *codes, *learnt, *pairs, *calendar), "F", anchor)
     dense = _dense_views(numbers, beside, anchor, table.n_rows)
     views = {"tree": tree, "target": target, "engineered": engineered, **dense}
-    return FeaturePlan({**views, **selected_views(views, len(schema.used), n_targets)})
+    selected = selected_views(views, len(schema.used), n_targets)
+    return FeaturePlan({CONSTANT.name: Recipe(CONSTANT.name, (), "F", anchor), **views, **selected})
 
 
 def _dense_views(

@@ -187,7 +187,9 @@ class TargetCode:
             each = np.logaddexp(0.0, np.where(y == 1, -raw[:, 0], raw[:, 0]))
         else:
             top = raw.max(axis=1)
-            each = top + np.log(np.exp(raw - top[:, None]).sum(axis=1)) - raw[np.arange(len(y)), y]
+            powers = raw - top[:, None]
+            np.exp(powers, out=powers)
+            each = top + np.log(powers.sum(axis=1)) - raw[np.arange(len(y)), y]
         return each
 
     def loss(self, y: NDArray[Any], raw: NDArray[np.float64], weight: NDArray[np.float64] | None = None) -> float:
@@ -212,8 +214,10 @@ class TargetCode:
 
 def softmax(raw: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probabilities from raw scores, row by row."""
-    powers = np.exp(raw - raw.max(axis=1, keepdims=True))
-    share: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    # In place: with many classes new memory takes longer than the arithmetic.
+    share: NDArray[np.float64] = raw - raw.max(axis=1, keepdims=True)
+    np.exp(share, out=share)
+    share /= share.sum(axis=1, keepdims=True)
     return share
 
 
@@ -329,7 +333,7 @@ class ModelSpec:
         The feature view it is given unless a configuration names another one (`view_of`): "tree" (numbers with gaps,
         native category codes), "target" (numbers with gaps, cross-fitted target statistics for categories),
         "engineered" (both, and arithmetic on pairs of numbers), "dense" (imputed, scaled, one-hot) or "piecewise" (the
-        same, and numbers spread over their quantile bins).
+        same, and numbers spread over their quantile bins); the baseline's is "constant" (no features).
     build : callable
         `build(task, n_classes, params, seed)` → Learner.
     space : SearchSpace

@@ -54,6 +54,11 @@ _MIMALLOC = {"MIMALLOC_PURGE_DELAY": "1", "MIMALLOC_ARENA_PURGE_MULT": "1"}
 _LOADING = threading.Lock()
 
 
+def seconds_per_tree(n_rows: int, n_columns: float, n_threads: int) -> float:
+    """About what a tree of 31 leaves takes: 0.7 ms and 2.2 ms per million cells were measured on two threads."""
+    return (0.7e-3 + 2.2e-3 * n_rows * n_columns / 1e6) * (2.0 / max(n_threads, 1))
+
+
 class Watch:
     """Decides after each round whether another one is worth it, and remembers the losses seen.
 
@@ -79,12 +84,17 @@ class Watch:
         self.losses: list[float] = []
         self.n_done, self.is_cut_short = 0, False
         self._mark, self._marked_at = float("inf"), 0
-        self._first_round_at = time.perf_counter()
+        self._timed_from: float | None = None
+        self._n_untimed = 0
 
     @property
     def best(self) -> int:
         """Rounds up to the smallest loss; all of them where nothing was watched."""
         return int(np.nanargmin(self.losses)) + 1 if np.isfinite(self.losses).any() else self.n_done
+
+    def begins(self) -> None:
+        """Time the first round, too: what came before, such as binning, is over."""
+        self._timed_from = time.perf_counter()
 
     def goes_on(self, loss: float | None) -> bool:
         """Note the loss after one more round; whether to grow another."""
@@ -101,13 +111,16 @@ class Watch:
         return not self.is_cut_short
 
     def _seconds_to_stop(self) -> float:
-        """Time that two more rounds and writing the model down will take; the first round also binned: no guide."""
+        """Time that two more rounds and writing the model down will take, after the first round only one more.
+
+        A first round that nobody told the beginning of may also have binned: it is no guide.
+        """
         now = time.perf_counter()
-        if self.n_done == 1:
-            self._first_round_at = now
+        if self._timed_from is None:
+            self._timed_from, self._n_untimed = now, self.n_done
             return 0.0
-        growing = now - self._first_round_at
-        return 2.0 * growing / (self.n_done - 1) + self.FINISHING * growing
+        growing = now - self._timed_from
+        return (min(self.n_done, 2) / (self.n_done - self._n_untimed) + self.FINISHING) * growing
 
 
 class BoostedLearner(Learner):
@@ -130,12 +143,22 @@ class BoostedLearner(Learner):
         self.start_ = self.target_.start(y, train.weight)
         if self.target_.is_constant or not _varies(train):
             return self
+        self._check_first_round(train, budget)
         watch = Watch(budget, int(self.params.get("patience", _PATIENCE)))
         self._grow(train, y, None if valid is None else self.target_.known(valid), watch)
         self.is_cut_short_ = watch.is_cut_short
         self._n_rounds = watch.best
         self.curve_ = np.array(watch.losses) if watch.losses else None
         return self
+
+    def _check_first_round(self, train: Sample, budget: Budget) -> None:
+        """Raise OutOfTime if its trees, one for each class, would take more than is left: a round is grown whole."""
+        seconds, left = self.target_.n_raw * seconds_per_tree(*train.shape, self._n_threads), budget.left()
+        if seconds > left:
+            raise OutOfTime(
+                f"{type(self).__name__} was not begun: a round of {self.target_.n_raw:,} trees on {train.shape[0]:,} "
+                f"rows takes about {seconds:.1f} s; {max(left, 0.0):.1f} s of its share of the time budget are left"
+            )
 
     def _check_binning(self, train: Sample, budget: Budget) -> None:
         """Raise OutOfTime if the time would be over before the first round: no library can be stopped while it bins."""
@@ -238,6 +261,7 @@ class LightGBM(BoostedLearner):
         if watched is not None:
             booster.add_valid(watched, "valid")
         self._boosters, self.packed_, self.leaves_per_tree_ = None, (), ()
+        watch.begins()
         most_at_a_time, n_written, empty = self._most_rounds_at_a_time(options), 0, 0
         for _ in range(self._most_rounds(valid)):
             n_before = booster.current_iteration()

@@ -17,10 +17,13 @@ from scipy.special import expit
 from sklearn.utils import gen_batches
 
 from automl_wf.core.budget import Budget
+from automl_wf.exceptions import OutOfTime
 from automl_wf.model_selection.base import Learner, Sample, TargetCode, softmax
 
 _Matrix = NDArray[np.float64]
 _ROWS_AT_ONCE = 1 << 15
+#: Raw scores that are computed at a time.
+_CELLS_AT_ONCE = 1 << 17
 _SINGULAR = 1e-10  # eigenvalues of the Gram matrix below this share of the largest count as zero
 
 
@@ -86,33 +89,66 @@ class LogisticRegression(LinearLearner):
     """
 
     def _solve(self, train: Sample, y: NDArray[Any], budget: Budget) -> tuple[_Matrix, _Matrix]:
-        X, n_raw = train.X, self.target_.n_raw
-        weight = np.ones(len(X)) if train.weight is None else train.weight
-        total = float(weight.sum())
-        penalty = 1.0 / (float(self.params.get("C", 1.0)) * total)
-        shape = (X.shape[1] + 1, n_raw)
-        hits = np.arange(len(self.target_.classes)) == y[:, None] if n_raw > 1 else (y == 1)[:, None]
-
-        def loss(flat: _Matrix) -> tuple[float, _Matrix]:
-            theta = flat.reshape(shape)
-            raw = X @ theta[1:] + theta[0]
-            error = (softmax(raw) if n_raw > 1 else expit(raw)) - hits
-            error *= weight[:, None] / total
-            slope = np.vstack([error.sum(axis=0), X.T @ error + penalty * theta[1:]])
-            value = float(weight @ self.target_.losses(y, raw)) / total + 0.5 * penalty * float((theta[1:] ** 2).sum())
-            return value, slope.ravel()
-
-        def stop_when_over(intermediate_result: Any) -> None:
-            if budget.is_over():
-                self.is_cut_short_ = True
-                raise StopIteration
-
-        first = np.zeros(shape)
-        first[0] = self.target_.start(y, train.weight)
+        loss = _PenalisedLogLoss(train, y, self.target_, float(self.params.get("C", 1.0)), budget)
         options = {"maxiter": int(self.params.get("max_iter", 300)), "gtol": 1e-5, "ftol": 1e-10, "maxls": 50}
-        found = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", callback=stop_when_over, options=options)
-        theta = found.x.reshape(shape)
+        first = loss.start.ravel()
+        try:
+            theta = minimize(loss, first, jac=True, method="L-BFGS-B", callback=loss.check_clock, options=options).x
+        except OutOfTime:
+            # A line search asks for several losses: the clock is not kept by looking at it between the steps.
+            if loss.reached is None:
+                raise
+            theta, self.is_cut_short_ = loss.reached, True
+        theta = theta.reshape(loss.start.shape)
         return theta[1:].copy(), theta[0].copy()
+
+
+class _PenalisedLogLoss:
+    """Mean log loss with its penalty, and its slope, as L-BFGS asks for them; OutOfTime is raised when time is over.
+
+    Rows are taken so many at a time that their raw scores stay in the cache of a core.
+    """
+
+    def __init__(self, train: Sample, y: NDArray[Any], target: TargetCode, C: float, budget: Budget) -> None:
+        self._X, self._y, self._target, self._budget = train.X, y, target, budget
+        weight = np.ones(len(y)) if train.weight is None else train.weight
+        self._weight: _Matrix = weight / weight.sum()
+        self._penalty = 1.0 / (C * float(weight.sum()))
+        self._parts = tuple(gen_batches(len(y), max(_CELLS_AT_ONCE // target.n_raw, 1)))
+        #: Coefficients of the constant prediction, intercepts in the first row.
+        self.start = np.zeros((train.X.shape[1] + 1, target.n_raw))
+        self.start[0] = target.start(y, train.weight)
+        #: Those with the smallest loss so far; None as long as nothing is better than the start.
+        self.reached: _Matrix | None = None
+        self._least = np.inf
+
+    def __call__(self, flat: _Matrix) -> tuple[float, _Matrix]:
+        theta = flat.reshape(self.start.shape)
+        value = 0.5 * self._penalty * float((theta[1:] ** 2).sum())
+        slope = np.zeros_like(theta)
+        slope[1:] = self._penalty * theta[1:]
+        for rows in self._parts:
+            self.check_clock()
+            X, y, weight = self._X[rows], self._y[rows], self._weight[rows]
+            raw = X @ theta[1:]
+            raw += theta[0]
+            value += float(weight @ self._target.losses(y, raw))
+            error = softmax(raw) if self._target.n_raw > 1 else expit(raw)
+            if self._target.n_raw > 1:
+                error[np.arange(len(y)), y] -= 1.0
+            else:
+                error[:, 0] -= y
+            error *= weight[:, None]
+            slope[0] += error.sum(axis=0)
+            slope[1:] += X.T @ error
+        if value < self._least:
+            is_first = self._least == np.inf
+            self._least, self.reached = value, None if is_first else flat.copy()
+        return value, slope.ravel()
+
+    def check_clock(self, intermediate_result: Any = None) -> None:
+        """Raise OutOfTime when the time is over."""
+        self._budget.check("LogisticRegression")
 
 
 class Centred:

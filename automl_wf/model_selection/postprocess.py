@@ -19,6 +19,7 @@ from automl_wf.core.costs import Costs, DecisionRule, UnitCosts
 from automl_wf.core.metrics import Scoring, cost_scoring, counts_from, decide
 from automl_wf.core.tasks import Task
 from automl_wf.exceptions import InvalidParameter
+from automl_wf.model_selection.base import softmax
 
 __all__ = [
     "Postprocess",
@@ -282,10 +283,14 @@ def apply_temperature(proba: Floats, temperature: float) -> Floats:
     ndarray of shape (n_rows, n_classes)
         Probabilities.
     """
-    logits = np.log(np.maximum(proba, SMALLEST_PROBABILITY)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    scaled: Floats = powers / powers.sum(axis=1, keepdims=True)
-    return scaled
+    logits = _logs(proba)
+    logits /= temperature
+    return softmax(logits)
+
+
+def _logs(proba: Floats) -> Floats:
+    logs = np.maximum(proba, SMALLEST_PROBABILITY)
+    return np.log(logs, out=logs)
 
 
 def fit_temperature(proba: Floats, y: NDArray[Any], weight: Floats | None = None) -> float:
@@ -309,14 +314,15 @@ def fit_temperature(proba: Floats, y: NDArray[Any], weight: Floats | None = None
     ----------
     .. [1] Guo, Pleiss, Sun and Weinberger (2017). On calibration of modern neural networks. ICML.
     """
-    logs = np.log(np.maximum(proba, SMALLEST_PROBABILITY))
-    true = logs[np.arange(len(y)), y]
+    logs = _logs(proba)
+    true, scaled = logs[np.arange(len(y)), y], np.empty_like(logs)
 
     def log_loss(log_temperature: float) -> float:
         beta = math.exp(-log_temperature)
-        scaled = logs * beta
+        np.multiply(logs, beta, out=scaled)
         top = scaled.max(axis=1)
-        normaliser = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
+        np.subtract(scaled, top[:, None], out=scaled)
+        normaliser = top + np.log(np.exp(scaled, out=scaled).sum(axis=1))
         return float(np.average(normaliser - true * beta, weights=weight))
 
     low, high = (math.log(t) for t in _TEMPERATURES)

@@ -79,7 +79,7 @@ def test_features_leave_half_of_its_time_to_a_trial_where_there_is_time_beside_i
     objective.cache.recipes["plain"] = stubs.SlowView(0.5)
     configuration = Configuration("guess", {"error": 1.0}, "portfolio")
     more = None if beside is None else Budget(beside)
-    trial = objective(configuration, 2, budget=Budget(0.4), until=more, features_beside=True)
+    trial = objective(configuration, 2, budget=Budget(0.4), until=more, learning_share=0.5)
     assert trial.status == status
     assert trial.feature_time_s >= 0.5
 
@@ -117,16 +117,18 @@ def test_features_that_would_leave_no_time_to_learn_are_not_made(objective_of: A
     assert objective(configuration, 1, budget=Budget(3.0), until=Budget(30.0)).status == "ok"
 
 
-@pytest.mark.parametrize(("beside", "status"), [(False, "out_of_time"), (True, "ok")])
+@pytest.mark.parametrize(("share", "status"), [(None, "out_of_time"), (0.5, "ok")])
 def test_features_without_time_beside_them_are_stopped_with_the_time_of_the_trial(
-    objective_of: Any, stubs: Any, beside: bool, status: str
+    objective_of: Any, stubs: Any, share: float | None, status: str
 ) -> None:
     objective = objective_of()
     objective.cache.recipes["plain"], objective.feature_s = stubs.SlowView(0.1), 60.0
     configuration = Configuration("guess", {"error": 1.0}, "portfolio")
-    trial = objective(configuration, 1, budget=Budget(0.09), until=Budget(30.0), features_beside=beside)
+    trial = objective(configuration, 1, budget=Budget(0.09), until=Budget(30.0), learning_share=share)
     assert trial.status == status
-    assert beside or trial.reason.startswith("Making features was stopped: its share of the time budget (0.1 s)")
+    assert share is not None or trial.reason.startswith(
+        "Making features was stopped: its share of the time budget (0.1 s)"
+    )
 
 
 def test_a_hopeless_configuration_is_pruned_after_two_folds(objective_of: Any) -> None:

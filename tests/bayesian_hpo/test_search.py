@@ -197,6 +197,11 @@ def test_while_there_is_only_the_baseline_each_trial_that_its_share_ended_double
     assert search._slot(Budget(10.0), beside_a_model, other, 0.0).seconds == pytest.approx(3.5, rel=0.01)
 
 
+def test_while_there_is_only_the_baseline_features_leave_all_of_its_time_to_a_trial_but_the_first() -> None:
+    trials = [Trial(0, BASELINE, "ok"), Trial(1, GUESSES[0], "out_of_time"), Trial(2, GUESSES[1], "ok")]
+    assert [search._learning_share(SearchRecord(trials[:n])) for n in range(4)] == [None, None, 1.0, 0.5]
+
+
 def test_the_only_model_that_its_share_ended_is_tried_once_more_with_all_the_time(objective_of: Any) -> None:
     slow = Configuration("guess", {"error": 1.0, "sleep": 0.1}, "portfolio")
     record = run(objective_of(), [BASELINE, slow], SearchRules(None, 9, asks=False), seconds=2.0)

@@ -62,13 +62,32 @@ def test_top_levels_break_ties_by_name_and_leave_out_missing() -> None:
     assert drift.top_levels(["b", "a", "c", "c", "", "", ""], 2) == ["c", "a"]
 
 
-def test_reference_and_count_agree() -> None:
-    numbers, texts = np.arange(50.0), ["x"] * 3 + ["y"] * 2 + [""]
-    for values, reference in [
-        (numbers, drift.numeric_reference(numbers)),
-        (texts, drift.categorical_reference(texts, 1)),
-    ]:
-        assert drift.count(values, reference).tolist() == reference["counts"]
+_RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.arange(50.0),
+        _RNG.normal(size=2_000),
+        _RNG.integers(0, 4, 2_000).astype(float),
+        np.where(_RNG.random(2_000) < 0.9, 0.0, _RNG.normal(size=2_000)),
+        np.where(_RNG.random(2_000) < 0.3, np.nan, _RNG.lognormal(size=2_000) * 1e300),
+        np.where(_RNG.random(2_000) < 0.3, np.inf, _RNG.normal(size=2_000)),
+        np.where(_RNG.random(2_000) < 0.1, drift.MISSING_TIME, _RNG.integers(0, 10**15, 2_000)),
+        np.full(9, 3.0),
+        np.full(9, np.nan),
+    ],
+)
+def test_a_reference_counts_its_own_values_as_others_are_counted(values: np.ndarray) -> None:
+    reference = drift.numeric_reference(values)
+    assert reference["edges"] == drift.numeric_edges(values).tolist()
+    assert drift.count(values, reference).tolist() == reference["counts"]
+
+
+def test_reference_and_count_of_texts_agree() -> None:
+    texts = ["x"] * 3 + ["y"] * 2 + [""]
+    assert drift.count(texts, drift.categorical_reference(texts, 1)).tolist() == [3, 2, 1]
     assert drift.categorical_reference(texts, 1)["counts"] == [3, 2, 1]
 
 

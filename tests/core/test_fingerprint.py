@@ -11,6 +11,7 @@ import pytest
 
 from automl_wf.core.fingerprint import Fingerprint, fingerprint, fingerprint_in_any_order, fingerprint_of, row_hashes
 from automl_wf.core.frame import learn_schema
+from automl_wf.core.table import Strings
 
 FRAME = pd.DataFrame(
     {
@@ -86,6 +87,19 @@ def test_row_hashes_are_equal_for_equal_rows_only() -> None:
     # A hash spreads its bits: each of the 64 is set in half of the rows.
     set_bits = [(hashes >> np.uint64(b) & np.uint64(1)).mean() for b in range(64)]
     np.testing.assert_allclose(set_bits, 0.5, atol=0.01)
+
+
+def test_a_row_of_texts_and_numbers_by_hand() -> None:
+    levels = np.array(["", "Łódź"], dtype=object)
+    texts, numbers = Strings(np.array([1, 0], dtype=np.int32), levels), np.array([-0.0, np.nan])
+    words = [int.from_bytes(hashlib.sha256("Łódź".encode()).digest()[:8], "little"), 0]
+    expected = 0x9E3779B97F4A7C15
+    for word in words:
+        expected ^= word
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+            expected = (expected ^ expected >> shift) * factor % 2**64
+    assert row_hashes([texts, numbers])[0] == expected
+    assert row_hashes([texts, numbers])[1] == row_hashes([texts, np.array([0.0, -np.nan])])[1]
 
 
 def test_rows_of_several_blocks() -> None:

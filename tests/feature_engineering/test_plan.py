@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from automl_wf.core.budget import Budget
 from automl_wf.core.coerce import MISSING_TIME
 from automl_wf.core.schema import Column, ColumnKind, Schema
 from automl_wf.core.table import Strings, Table
 from automl_wf.core.tasks import Task
+from automl_wf.exceptions import OutOfTime
 from automl_wf.feature_engineering import FeaturePlan, plan_features
 from automl_wf.feature_engineering.plan import Recipe, Step
 from automl_wf.feature_engineering.view_onnx import EMIT, emit_view
@@ -75,11 +77,22 @@ def plan(table: Table) -> FeaturePlan:
 def test_views_hold_what_their_learners_want(plan, table, y) -> None:
     kinds = {name: set(recipe.fit(table, y).kinds) for name, recipe in plan.views.items()}
     assert kinds == {
+        "constant": {"constant"},
         "tree": {"numeric", "code", "calendar"},
         "target": {"numeric", "statistic", "calendar"},
         "engineered": {"numeric", "code", "statistic", "calendar"},
         **dict.fromkeys(("dense", "piecewise"), DENSE_KINDS),
     }
+
+
+def test_the_clock_is_asked_while_scales_are_learnt_and_memory_is_touched(plan, table, y) -> None:
+    view = plan.views["tree"].fit(table, y)
+    scaling = plan.views["dense"].steps[0]
+    with Budget(0.0).governing():
+        with pytest.raises(OutOfTime, match="Making features of view 'tree' was stopped"):
+            view.empty(N)
+        with pytest.raises(OutOfTime, match="Learning how to scale numbers was stopped"):
+            scaling.fit(table, y, None, 0)
 
 
 def test_tree_view_is_the_same_in_every_fold(plan, table, y) -> None:

@@ -37,7 +37,7 @@ def plan_of(frame: pd.DataFrame) -> tuple[FeaturePlan, Any]:
 
 def test_narrow_tables_have_no_such_views() -> None:
     narrow, _ = plan_of(wide_frame(n_noise=WIDE - 3)[0])
-    assert set(narrow.views) == {"tree", "target", "engineered", "dense", "piecewise"}
+    assert set(narrow.views) == {"constant", "tree", "target", "engineered", "dense", "piecewise"}
     wide, _ = plan_of(wide_frame(n_noise=WIDE - 2)[0])
     assert set(wide.views) == {*narrow.views, "tree_selected", "dense_selected"}
     assert wide.distinct_views >= {"tree_selected", "dense_selected"}

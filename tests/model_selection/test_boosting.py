@@ -264,6 +264,15 @@ def test_binning_that_takes_more_than_the_time_left_is_not_begun(kind: str) -> N
     assert not [key for key in sample.cache if key[0] == "lightgbm"]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_first_round_that_takes_more_than_the_time_left_is_not_begun(kind: str) -> None:
+    rows = np.random.default_rng(0).normal(size=(1_000, 2))
+    sample = Sample(rows, np.arange(1_000) % 400)
+    with pytest.raises(OutOfTime, match=f"{kind} was not begun: a round of 400 trees on 1,000 rows takes about 0.6 s"):
+        build(kind, Task.MULTICLASS, 400).fit(sample, budget=Budget(0.3))
+    assert not [key for key in sample.cache if key[0] == "lightgbm"]
+
+
 @pytest.mark.parametrize("objective", ["lambdarank", "rank_xendcg", "regression"])
 def test_ranking_objectives_order_the_rows(objective: str) -> None:
     _, _, y = TASKS["ranking"]
@@ -303,6 +312,27 @@ def test_watch_waits_for_progress(growth: tuple[float, int], n_waited: int) -> N
     n_seen = next(i for i, loss in enumerate(losses, start=1) if not watch.goes_on(loss))
     assert n_seen == 2 + n_waited
     assert watch.best == 3
+
+
+@pytest.mark.parametrize(
+    ("is_told", "seconds", "n_expected"),
+    # After the first round there must be time for one more, from the second on for two, and to write the model down.
+    [(True, 2.0, 1), (True, 2.2, 2), (True, 4.1, 2), (True, 4.3, 3), (False, 0.9, 1), (False, 2.0, 2)],
+)
+def test_rounds_end_before_the_time_does_and_the_first_one_is_a_guide_where_its_beginning_is_told(
+    is_told: bool, seconds: float, n_expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+    watch = boosting.Watch(Budget(seconds, started_at=0.0), 5)
+    if is_told:
+        watch.begins()
+    goes_on = True
+    while goes_on:
+        now += 1.0
+        goes_on = watch.goes_on(None)
+    assert watch.n_done == n_expected
+    assert watch.is_cut_short
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -150,16 +150,36 @@ def test_no_time_at_all_raises_and_little_time_keeps_what_is_there() -> None:
     with pytest.raises(OutOfTime, match="LogisticRegression"):
         linear.LogisticRegression(Task.BINARY, 2, {}, 0).fit(Sample(X, CODES > 0), budget=Budget(0.0))
 
-    class Two(Budget):
+    class Asked(Budget):
+        """Over after so many questions."""
+
+        def __init__(self, n_questions: int) -> None:
+            super().__init__(1.0)
+            self.left_to_ask = [None] * n_questions
+
         def is_over(self) -> bool:
-            return True
+            return not self.left_to_ask or self.left_to_ask.pop() is not None
 
-        def check(self, what: str) -> None:
-            return None
+    def fitted(n_questions: int) -> linear.LogisticRegression:
+        learner = linear.LogisticRegression(Task.MULTICLASS, 3, {}, 0)
+        return learner.fit(Sample(X, CODES), budget=Asked(n_questions))
 
-    learner = linear.LogisticRegression(Task.MULTICLASS, 3, {}, 0).fit(Sample(X, CODES), budget=Two(1.0))
-    assert learner.is_cut_short_
-    assert np.isfinite(learner.predict(X)).all()
+    # One question before, one for each loss; the first loss is the start's, which is no model.
+    for n_questions in (1, 2):
+        with pytest.raises(OutOfTime, match="LogisticRegression was stopped"):
+            fitted(n_questions)
+    losses = [fitted(n).target_.loss(CODES, X @ fitted(n).coef_ + fitted(n).intercept_) for n in (4, 9, 30)]
+    assert fitted(4).is_cut_short_
+    assert losses[0] > losses[1] > losses[2]
+    assert np.isfinite(fitted(4).predict(X)).all()
+
+
+def test_of_many_rows_the_loss_is_that_of_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample = Sample(X, CODES, np.linspace(0.5, 2.0, len(X)))
+    whole = linear.LogisticRegression(Task.MULTICLASS, 3, {}, 0).fit(sample, budget=Budget())
+    monkeypatch.setattr(linear, "_CELLS_AT_ONCE", 20)
+    parts = linear.LogisticRegression(Task.MULTICLASS, 3, {}, 0).fit(sample, budget=Budget())
+    assert parts.coef_ == pytest.approx(whole.coef_, abs=1e-6)
 
 
 def test_target_code_round_trip() -> None:

@@ -123,7 +123,7 @@ def test_views_and_samplings_that_there_are_not(held: Any, words: str) -> None:
 
 
 def test_every_view_of_the_catalogue_may_be_held() -> None:
-    for spec in MODELS:
+    for spec in MODELS[1:]:  # the baseline has no features
         named = {spec.view_of(params) for params in spec.portfolio}
         choices = spec.space["view"].choices if "view" in spec.space else ()
         assert {spec.view, *named, *choices} <= set(VIEWS)
