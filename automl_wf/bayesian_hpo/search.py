@@ -29,8 +29,8 @@ PORTFOLIO_SHARE = 0.6
 KEPT = CANDIDATES
 #: A single trial may take at most this share of the time left, or what finished trials usually took, if that is more:
 #: slots that only shrink would be too short for anything in the end. The first one, a linear model, gets less. While
-#: there is only the baseline, each later trial that its share ended doubles that of the next.
-SLOT, FIRST_SLOT = 0.35, 0.1
+#: there is only the baseline, later trials get more, and each that its share ended doubles that of the next.
+SLOT, FIRST_SLOT, SLOT_WITHOUT_MODEL = 0.35, 0.1, 0.5
 #: Where features take more than the rest of a trial's time, its learners still have this share of it, once there is a
 #: model.
 LEARNING_SHARE = 0.5
@@ -298,7 +298,10 @@ def _slot(budget: Budget, record: SearchRecord, configuration: Configuration, sc
     ended = [] if _has_model(record) else [t for t in record.trials if t.status == "out_of_time"]
     if not budget.is_limited or any(t.configuration.name == configuration.name for t in ended):
         return budget
-    share = SLOT * 2 ** sum(t.number > 1 for t in ended) if len(record.trials) > 1 else FIRST_SLOT
+    if len(record.trials) < 2:
+        share = FIRST_SLOT
+    else:
+        share = SLOT if _has_model(record) else SLOT_WITHOUT_MODEL * 2 ** sum(t.number > 1 for t in ended)
     least_s = max(2.0 * scoring_s, _usual_seconds(record))
     return budget.share(min(max(share, least_s / max(budget.left(), 1e-9)), 1.0))
 

@@ -187,12 +187,12 @@ def test_a_slot_is_no_shorter_than_what_a_trial_usually_takes() -> None:
     assert search._slot(Budget(), records[1], other, 0.0).seconds is None
 
 
-def test_while_there_is_only_the_baseline_each_trial_that_its_share_ended_doubles_that_of_the_next() -> None:
+def test_while_there_is_only_the_baseline_shares_are_larger_and_each_that_ended_a_trial_doubles_the_next() -> None:
     trials = [Trial(0, BASELINE, "ok")]
     trials += [Trial(i, Configuration("guess", {"error": i}, "portfolio"), "out_of_time") for i in range(1, 5)]
     other = Configuration("other", {}, "portfolio")
     shares = [search._slot(Budget(10.0), SearchRecord(trials[:n]), other, 0.0).seconds for n in range(1, 6)]
-    assert shares == pytest.approx([1.0, 3.5, 7.0, 10.0, 10.0], rel=0.01)
+    assert shares == pytest.approx([1.0, 5.0, 10.0, 10.0, 10.0], rel=0.01)
     beside_a_model = SearchRecord([*trials, Trial(5, GUESSES[0], "ok")])
     assert search._slot(Budget(10.0), beside_a_model, other, 0.0).seconds == pytest.approx(3.5, rel=0.01)
 
