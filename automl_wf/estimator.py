@@ -79,7 +79,8 @@ class WorkflowEstimator(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     estimators : "auto" or list, default="auto"
         Names or families of the catalogue; names with hyper-parameters that are held, as in `("lightgbm", {"sampling":
         "balanced"})`; and (name, estimator) pairs of one's own. "auto": all that are installed but "random_forest",
-        "extra_trees" and "mlp", which lower the error on some tables, but were not shown to over many.
+        "extra_trees" and "mlp", which lower the error on some tables, but were not shown to over many; "mlp" joins
+        where there is time for few boosting rounds on many rows of many classes.
     cv : "auto", int, splitter or iterable of (train, test), default="auto"
         "auto" decides by size, groups and time order.
     schema : dict, default=None

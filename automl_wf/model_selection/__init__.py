@@ -68,7 +68,8 @@ def shortlist_models(
         Facts about rows, columns, kinds and task.
     estimators : "auto" or sequence of str, (str, mapping) or (str, estimator), default="auto"
         Names or families of the catalogue, names of it with hyper-parameters that are held, and the user's own. "auto":
-        all that need not be named.
+        all that need not be named, and networks where there is time for few boosting rounds on many rows of many
+        classes.
     preset : {"fast", "balanced", "best", "interpretable"}, default="balanced"
         How much effort.
     max_trials : int or None
@@ -90,6 +91,8 @@ def shortlist_models(
     """
     names, own, held = _names_and_own(estimators, profile.task)
     specs = () if names == () else models_for(profile.task, names)
+    if names is None and profile.is_short_of_rounds:
+        specs = (*specs, *models_for(profile.task, ("neural_networks",)))
     baseline = models_for(profile.task, ("dummy",))
     specs = (*baseline, *(s for s in specs if s.name != "dummy"))
     _check_own_names(own, specs)

@@ -52,6 +52,34 @@ def test_names_families_and_own_ones() -> None:
     assert set(shortlist_models(profile(), estimators="lightgbm", max_trials=None).specs) == {"dummy", "lightgbm"}
 
 
+@pytest.mark.parametrize(
+    ("n_rows", "n_classes", "rounds", "takes_part"),
+    [
+        (5_000, 50, 299.0, True),
+        (5_000, 50, 300.0, False),
+        (5_000, 50, None, False),
+        (5_000, 10, 20.0, False),
+        (5_000, 11, 20.0, True),
+        (4_999, 11, 20.0, False),
+    ],
+)
+def test_networks_take_part_where_there_is_time_for_few_rounds_of_many_classes(
+    n_rows: int, n_classes: int, rounds: float | None, takes_part: bool
+) -> None:
+    facts = profile(task=Task.MULTICLASS, n_classes=n_classes, rounds=rounds, n_rows=n_rows, seconds=20.0)
+    shortlist = shortlist_models(facts, max_trials=None)
+    assert ("mlp" in shortlist.specs) == takes_part
+    assert not takes_part or [name for name, _ in shortlist.configurations][1:5] == [
+        "logistic_regression",
+        "lightgbm",
+        "mlp",
+        "lightgbm",
+    ]
+    assert "mlp" not in shortlist_models(facts, estimators=["lightgbm"], max_trials=None).specs
+    reasons = {r.name: r.reason for r in shortlist.recommendations}
+    assert not takes_part or f"time for {rounds:.0f} rounds of {n_classes} trees only" in reasons["mlp"]
+
+
 @pytest.mark.parametrize("estimators", [["nobody"], "nobody", ["ridge"], [], [3], [("a",)], [("a", "b")]], ids=repr)
 def test_what_cannot_take_part(estimators: Any) -> None:
     with pytest.raises(InvalidParameter):
