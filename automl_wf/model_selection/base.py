@@ -346,7 +346,7 @@ class ModelSpec:
         Optional package it needs; the spec is left out where it is absent.
     is_named_only : bool
         Whether it takes part only where it is named: beside all others it was not shown to lower the error over many
-        tables.
+        tables. Networks also where `DataProfile.is_short_of_rounds`.
     """
 
     name: str
